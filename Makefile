@@ -1,0 +1,42 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each target sets up .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo run test bench lint clean
+
+demo: .venv/runtime
+	$(BIN)/python -m server demo
+
+run: .venv/runtime
+	$(BIN)/python -m server serve
+
+test: .venv/tests
+	$(BIN)/python -m pytest
+
+bench: .venv/tests
+	$(BIN)/python -m tests.bench
+
+lint: .venv/lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv
+
+.venv/pip: 
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ytmp3d needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# setup.cfg is the one list of what is needed; a changed one makes these stale.
+.venv/runtime: setup.cfg | .venv/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline]'
+	touch $@
+
+.venv/tests: setup.cfg | .venv/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test]'
+	touch $@ .venv/runtime
+
+.venv/lint: setup.cfg | .venv/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,lint]'
+	touch $@ .venv/runtime .venv/tests

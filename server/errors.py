@@ -1,0 +1,272 @@
+"""The whole error catalogue: what a request can be refused with, and what a conversion can fail with.
+
+Every exception carries its `code` as a class attribute and a message that is safe to show to anyone; the diagnosis
+stays in `__cause__` and in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """A request that is not served. Answered as `{"error": {"code", "message"}}` with `status`."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class InvalidJson(RequestError):
+    status, code = 400, "INVALID_JSON"
+
+
+class InvalidRequest(RequestError):
+    status, code = 400, "INVALID_REQUEST"
+
+
+class InvalidUrl(RequestError):
+    status, code = 400, "INVALID_URL"
+
+
+class InvalidQuality(RequestError):
+    status, code = 400, "INVALID_QUALITY"
+
+
+class BatchEmpty(RequestError):
+    status, code = 400, "BATCH_EMPTY"
+
+
+class BatchTooLarge(RequestError):
+    status, code = 400, "BATCH_TOO_LARGE"
+
+
+class UnsupportedEncoding(RequestError):
+    status, code = 400, "UNSUPPORTED_ENCODING"
+
+
+class MalformedRequest(RequestError):
+    status, code = 400, "MALFORMED_REQUEST"
+
+
+class IdempotencyMismatch(RequestError):
+    status, code = 400, "IDEMPOTENCY_MISMATCH"
+
+
+class Unauthorized(RequestError):
+    """Carries the challenge that RFC 9110 §15.5.2 asks for."""
+
+    status, code = 401, "UNAUTHORIZED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(RequestError):
+    """An address that may not see this (metrics are for loopback clients unless set otherwise)."""
+
+    status, code = 403, "FORBIDDEN"
+
+
+class KeyDisabled(RequestError):
+    status, code = 403, "KEY_DISABLED"
+
+
+class NotFound(RequestError):
+    status, code = 404, "NOT_FOUND"
+
+
+class ConversionNotFound(RequestError):
+    status, code = 404, "CONVERSION_NOT_FOUND"
+
+
+class ConversionFailed(RequestError):
+    """A download link whose conversion failed: 404 with the job's own error code."""
+
+    status, code = 404, "CONVERSION_FAILED"
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error.message)
+        self.code = error.code  # type: ignore[misc]  # the one error that speaks for another
+
+
+class MethodNotAllowed(RequestError):
+    status, code = 405, "METHOD_NOT_ALLOWED"
+
+
+class PayloadTooLarge(RequestError):
+    status, code = 413, "PAYLOAD_TOO_LARGE"
+
+
+class RangeNotSatisfiable(RequestError):
+    status, code = 416, "RANGE_NOT_SATISFIABLE"
+
+
+class ExpectationFailed(RequestError):
+    status, code = 417, "EXPECTATION_FAILED"
+
+
+class RateLimited(RequestError):
+    status, code = 429, "RATE_LIMITED"
+
+
+class InternalError(RequestError):
+    status, code = 500, "INTERNAL_ERROR"
+
+
+class Unavailable(RequestError):
+    """Not now; `Retry-After` says in how many seconds to ask again (RFC 9110 §10.2.3)."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
+class QueueFull(Unavailable):
+    code = "QUEUE_FULL"
+
+
+class NotReady(Unavailable):
+    code = "NOT_READY"
+
+
+class StorageFull(Unavailable):
+    code = "DISK_FULL"
+
+
+class ShuttingDown(Unavailable):
+    code = "SHUTTING_DOWN"
+
+
+class JobError(Exception):
+    """Why a conversion failed.
+
+    `retryable` tells the client whether asking again later can help; `retried` whether the engine itself tries a
+    second time at once (never where a retry makes the cause worse).
+    """
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+    retried: ClassVar[bool] = False
+    text: ClassVar[str]
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or self.text
+        super().__init__(self.message)
+
+
+class VideoUnavailable(JobError):
+    code = "VIDEO_UNAVAILABLE"
+    text = "This video does not exist or was removed. Check the link."
+
+
+class VideoPrivate(JobError):
+    code = "VIDEO_PRIVATE"
+    text = "This video is private. Ask its owner to make it public or unlisted."
+
+
+class AgeRestricted(JobError):
+    code = "AGE_RESTRICTED"
+    text = "This video is age-restricted. The server needs the cookies of a signed-in account to convert it."
+
+
+class GeoBlocked(JobError):
+    code = "GEO_BLOCKED"
+    text = "This video is not available in the server's country. A proxy in another country may help."
+
+
+class MembersOnly(JobError):
+    code = "MEMBERS_ONLY"
+    text = "This video is for the channel's members only. The server needs a member's cookies to convert it."
+
+
+class LiveStream(JobError):
+    code = "LIVE_STREAM"
+    text = "This is a live stream. Convert it once the stream has ended and its recording is ready."
+
+
+class Upcoming(JobError):
+    code = "UPCOMING"
+    text = "This video has not started yet. Convert it after its premiere."
+
+
+class TooLong(JobError):
+    code = "TOO_LONG"
+    text = "This video is longer than this server converts."
+
+
+class TooLarge(JobError):
+    code = "TOO_LARGE"
+    text = "This video's audio is larger than this server downloads."
+
+
+class NoAudio(JobError):
+    code = "NO_AUDIO"
+    text = "This video has no sound to convert."
+
+
+class BotCheck(JobError):
+    code, retryable = "BOT_CHECK", True
+    text = (
+        "YouTube asked the server to prove that it is not a bot. "
+        "Try again later; the server's owner can add cookies or another proxy."
+    )
+
+
+class SourceForbidden(JobError):
+    code, retryable, retried = "SOURCE_FORBIDDEN", True, True
+    text = "YouTube refused to hand out the audio (HTTP 403). Try again later; updating yt-dlp often helps."
+
+
+class SourceRateLimited(JobError):
+    code, retryable = "SOURCE_RATE_LIMITED", True
+    text = "YouTube is limiting this server's requests. Try again in an hour."
+
+
+class NetworkError(JobError):
+    code, retryable, retried = "NETWORK_ERROR", True, True
+    text = "The server could not reach YouTube. Check its network or proxy, then try again."
+
+
+class Timeout(JobError):
+    code, retryable = "TIMEOUT", True
+    text = "The conversion took longer than this server allows. Try again later."
+
+
+class Truncated(JobError):
+    code, retryable, retried = "TRUNCATED", True, True
+    text = "YouTube sent less audio than the video has. Try again."
+
+
+class EncodeFailed(JobError):
+    code, retryable, retried = "ENCODE_FAILED", True, True
+    text = "The audio that YouTube sent could not be encoded. Try again."
+
+
+class DiskFull(JobError):
+    code, retryable = "DISK_FULL", True
+    text = "The server's disk is full. Try again once its owner has made room."
+
+
+class JobFailed(JobError):
+    """Our own fault; also what a child that died without a word amounts to."""
+
+    code, retryable, retried = "INTERNAL_ERROR", True, True
+    text = "The conversion failed inside the server. Try again; its log says more."
+
+
+def _leaves(base: type[Exception]) -> list[type[Exception]]:
+    children = base.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [base]
+
+
+REQUEST_ERRORS: dict[str, type[RequestError]] = {
+    leaf.code: leaf for leaf in _leaves(RequestError) if issubclass(leaf, RequestError) and leaf is not ConversionFailed
+}
+JOB_ERRORS: dict[str, type[JobError]] = {leaf.code: leaf for leaf in _leaves(JobError) if issubclass(leaf, JobError)}
