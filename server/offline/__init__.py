@@ -1,0 +1,68 @@
+"""The offline YouTube: enough of the site for yt-dlp's own extractor, behind a proxy on loopback.
+
+It runs in the event loop of whoever starts it, which therefore never waits for it longer than a millisecond, and
+hands out made-up videos: any id gives one, see ``catalogue`` for those that misbehave on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+from aiohttp import web
+
+from .answers import UNREACHABLE_HOST
+from .clips import Studio
+from .proxy import HOSTS, serve_proxy
+from .site import Site
+
+__all__ = ["OfflineYouTube", "offline_youtube"]
+
+
+@dataclass(frozen=True)
+class OfflineYouTube:
+    """How to reach a running offline YouTube."""
+
+    proxy: str
+    """``http://127.0.0.1:PORT``, a proxy for CONNECT."""
+    ca_file: Path
+    """PEM of the authority that signed its certificate, made at this start and good for nothing else."""
+
+
+@asynccontextmanager
+async def offline_youtube(folder: Path, ffmpeg: str, *, rate_kbps: int = 0) -> AsyncIterator[OfflineYouTube]:
+    """Runs an offline YouTube in the running event loop until the block is left, which takes no time.
+
+    ``folder`` is its own (authority, clips); what it holds from an earlier run is used again. ``rate_kbps`` is the
+    source's bandwidth for each media connection in kilobits a second, 0 for unlimited.
+    """
+    ca_file = folder / "ca.pem"
+    tls = await asyncio.to_thread(_prepare, folder, ca_file)
+    studio = Studio(folder / "clips", ffmpeg)
+    runner = web.AppRunner(
+        Site(studio, rate_kbps).application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
+    await runner.setup()
+    try:
+        if runner.server is None:
+            raise RuntimeError("aiohttp's runner has no server after its set-up")
+        async with serve_proxy(runner.server, tls, frozenset({UNREACHABLE_HOST})) as port:
+            yield OfflineYouTube(f"http://127.0.0.1:{port}", ca_file)
+    finally:
+        await runner.cleanup()
+        await studio.close()
+
+
+def _prepare(folder: Path, ca_file: Path) -> ssl.SSLContext:
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA(organization_name="offline YouTube")
+    authority.cert_pem.write_to_path(ca_file)
+    certificate = authority.issue_cert(*HOSTS, *(f"*.{host}" for host in HOSTS))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(tls)
+    return tls

@@ -1,0 +1,161 @@
+"""What the offline YouTube says of a video, in the shape yt-dlp's own extractor reads. Pure functions.
+
+The watch page carries everything yet no formats, since yt-dlp takes those of its default clients from the player API;
+with ``STS`` and ``PLAYER_JS_URL`` in the page's configuration it fetches no script unless a format needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from .catalogue import ENORMOUS_BYTES, Formats, Media, Refusal, Reserved
+from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, Challenge
+from .videos import Video
+
+MEDIA_HOST = "rr1---sn-offline.googlevideo.com"
+UNREACHABLE_HOST = "unreachable.googlevideo.com"
+MANIFEST_HOST = "manifest.googlevideo.com"
+JSON = dict[str, Any]
+
+
+def watch_page(video: Video, entry: Reserved) -> str:
+    """The HTML of ``/watch``; no title or channel can end a script early, the JSON in it is all ASCII without ``<``."""
+    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": PLAYER_PATH, "VISITOR_DATA": "offline"}
+    return (
+        "<!DOCTYPE html><html><head><title>Offline YouTube</title></head><body><script>"
+        f"ytcfg.set({_script_json(configuration)});"
+        f"var ytInitialPlayerResponse = {_script_json(description(video, entry))};"
+        f"var ytInitialData = {_script_json(initial_data(video))};"
+        "</script></body></html>"
+    )
+
+
+def embed_page() -> str:
+    """The HTML of ``/embed/ID``, which yt-dlp asks for a client's configuration when there is an age gate."""
+    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": PLAYER_PATH}
+    return f"<!DOCTYPE html><html><body><script>ytcfg.set({_script_json(configuration)});</script></body></html>"
+
+
+def initial_data(video: Video) -> JSON:
+    """``ytInitialData``, from which the channel's name is taken."""
+    owner = {"title": {"runs": [{"text": video.channel}]}}
+    contents = [{"videoSecondaryInfoRenderer": {"owner": {"videoOwnerRenderer": owner}}}]
+    return {"contents": {"twoColumnWatchNextResults": {"results": {"results": {"contents": contents}}}}}
+
+
+def description(video: Video, entry: Reserved) -> JSON:
+    """A player response without formats."""
+    response: JSON = {
+        "playabilityStatus": _playability(entry.refusal),
+        "videoDetails": {
+            "videoId": video.video_id,
+            "title": video.title,
+            "author": video.channel,
+            "lengthSeconds": str(video.seconds),
+            "shortDescription": f"Made offline from the id {video.video_id}.",
+            "keywords": ["offline"],
+            "viewCount": "1",
+            "isLiveContent": entry.formats is Formats.LIVE,
+            "thumbnail": {
+                "thumbnails": [
+                    {"url": f"https://i.ytimg.com/vi/{video.video_id}/maxresdefault.jpg", "width": 1280, "height": 720}
+                ]
+            },
+        },
+        "microformat": {
+            "playerMicroformatRenderer": {
+                "uploadDate": f"{video.uploaded.isoformat()}T12:00:00+00:00",
+                "availableCountries": ["AQ"],
+                "category": "Music",
+                "isFamilySafe": True,
+            }
+        },
+    }
+    details = response["videoDetails"]
+    if entry.formats is Formats.LIVE:
+        details["isLive"] = True
+        details["lengthSeconds"] = "0"
+    if entry.refusal is not None and entry.refusal.upcoming:
+        details["isUpcoming"] = details["isLiveContent"] = True
+        details["lengthSeconds"] = "0"
+    if entry.refusal is not None and entry.refusal.status == "ERROR":
+        del response["videoDetails"], response["microformat"]
+    return response
+
+
+def player_response(video: Video, entry: Reserved, attempt: int, challenge: Challenge) -> JSON:
+    """The answer of the player API. ``attempt`` counts the player responses asked for this id, from 1."""
+    response = description(video, entry)
+    if entry.refusal is not None:
+        return response
+    if entry.formats is Formats.LIVE:
+        manifest = f"https://{MANIFEST_HOST}/api/manifest/hls_variant/id/{video.video_id}/index.m3u8"
+        response["streamingData"] = {"hlsManifestUrl": manifest}
+        return response
+    query = {"id": video.video_id, "attempt": str(attempt)}
+    host = UNREACHABLE_HOST if entry.media is Media.UNREACHABLE else MEDIA_HOST
+    stream = _video_stream() if entry.formats is Formats.VIDEO_ONLY else _audio_stream(video)
+    if entry.media is Media.ENORMOUS:
+        stream["contentLength"] = str(ENORMOUS_BYTES)
+    if entry.media is Media.CHALLENGED:
+        query |= {"n": challenge.n, "ei": challenge.nonce}
+        url = f"https://{host}/videoplayback?{urlencode(query)}"
+        stream["signatureCipher"] = urlencode({"s": challenge.scrambled, "sp": "sig", "url": url})
+    else:
+        stream["url"] = f"https://{host}/videoplayback?{urlencode(query)}"
+    response["streamingData"] = {"expiresInSeconds": "21540", "adaptiveFormats": [stream]}
+    return response
+
+
+def live_manifest(video: Video) -> str:
+    """An HLS master playlist with one variant."""
+    variant = f"https://{MANIFEST_HOST}/api/manifest/hls_playlist/id/{video.video_id}/itag/91/index.m3u8"
+    return (
+        "#EXTM3U\n"
+        '#EXT-X-STREAM-INF:BANDWIDTH=300000,CODECS="mp4a.40.5,avc1.42c00b",RESOLUTION=256x144,FRAME-RATE=15\n'
+        f"{variant}\n"
+    )
+
+
+def _playability(refusal: Refusal | None) -> JSON:
+    if refusal is None:
+        return {"status": "OK", "playableInEmbed": True}
+    status: JSON = {"status": refusal.status, "reason": refusal.reason}
+    if refusal.subreason:
+        message = {"reason": {"simpleText": refusal.reason}, "subreason": {"simpleText": refusal.subreason}}
+        status["errorScreen"] = {"playerErrorMessageRenderer": message}
+    return status
+
+
+def _audio_stream(video: Video) -> JSON:
+    clip = video.clip
+    opus = clip.codec == "opus"
+    return {
+        "itag": 251 if opus else 140,
+        "mimeType": 'audio/webm; codecs="opus"' if opus else 'audio/mp4; codecs="mp4a.40.2"',
+        "bitrate": clip.kbps * 1000,
+        "averageBitrate": clip.kbps * 1000,
+        "audioQuality": "AUDIO_QUALITY_MEDIUM",
+        "audioSampleRate": str(clip.sample_rate),
+        "audioChannels": clip.channels,
+        "approxDurationMs": str(video.seconds * 1000),
+    }
+
+
+def _video_stream() -> JSON:
+    return {
+        "itag": 247,
+        "mimeType": 'video/webm; codecs="vp9"',
+        "bitrate": 1_000_000,
+        "width": 1280,
+        "height": 720,
+        "fps": 25,
+        "quality": "hd720",
+        "qualityLabel": "720p",
+    }
+
+
+def _script_json(value: JSON) -> str:
+    return json.dumps(value).replace("<", "\\u003c")

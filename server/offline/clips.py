@@ -1,0 +1,131 @@
+"""Clips and thumbnails as files: made by ffmpeg when first asked for, each once, then kept in a folder.
+
+The same id gives the same bytes with the same ffmpeg: one thread for filters, bit-exact muxing, nothing random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from server import process
+
+from . import melody
+from .videos import Clip
+
+LONGEST_WHOLE = 30
+"""Seconds up to which a clip is one tune from start to end; a longer one repeats its first ``REPEATED`` seconds."""
+REPEATED = 20
+EDITION = 1
+"""Part of every file's name: raise it when the same id is to sound or look otherwise."""
+TIMEOUT = 60.0
+"""Seconds until a run of ffmpeg is given up."""
+
+QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-y")
+REPRODUCIBLE = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-threads", "1")
+ENCODERS = {
+    "opus": ("-c:a", "libopus", "-vbr", "off", "-compression_level", "3"),
+    "aac": ("-c:a", "aac"),
+}
+MUXERS = {
+    "webm": ("-f", "webm"),
+    # In fragments, as YouTube's own: readable from a pipe.
+    "m4a": ("-movflags", "+empty_moov+default_base_moof", "-frag_duration", "2000000", "-f", "mp4"),
+}
+
+
+def clip_command(ffmpeg: str, clip: Clip) -> list[str]:
+    """Everything but the output's path."""
+    graph = melody.sound_graph(clip.seed, clip.seconds, clip.sample_rate)
+    return [
+        *(ffmpeg, *QUIET, "-filter_complex_threads", "1", "-filter_complex", graph, "-map", "[out]"),
+        *("-t", str(clip.seconds), "-ar", str(clip.sample_rate), "-ac", str(clip.channels)),
+        *(*ENCODERS[clip.codec], "-b:a", f"{clip.kbps}k", *REPRODUCIBLE, *MUXERS[clip.container]),
+    ]
+
+
+def repeat_command(ffmpeg: str, segment: Path, clip: Clip) -> list[str]:
+    """Everything but the output's path; copies packets, encodes nothing."""
+    rounds = -(-clip.seconds // REPEATED)
+    return [
+        *(ffmpeg, *QUIET, "-stream_loop", str(rounds - 1), "-i", str(segment), "-map", "0:a", "-c", "copy"),
+        *("-t", str(clip.seconds), *REPRODUCIBLE, *MUXERS[clip.container]),
+    ]
+
+
+def thumbnail_command(ffmpeg: str, seed: str) -> list[str]:
+    """Everything but the output's path."""
+    graph = melody.picture_graph(seed)
+    return [
+        *(ffmpeg, *QUIET, "-filter_complex_threads", "1", "-filter_complex", graph, "-frames:v", "1", "-q:v", "4"),
+        *(*REPRODUCIBLE, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "image2", "-update", "1"),
+    ]
+
+
+class Studio:
+    """Makes the files, each by one task however many ask for it, and no more at once than there are cores."""
+
+    def __init__(self, folder: Path, ffmpeg: str) -> None:
+        self._folder = folder
+        self._ffmpeg = ffmpeg
+        self._tasks: dict[str, asyncio.Task[Path]] = {}
+        self._cores = asyncio.BoundedSemaphore(os.cpu_count() or 1)
+
+    def start_clip(self, clip: Clip) -> asyncio.Task[Path]:
+        """Begins making the clip unless it is made or being made; the task's result is the file."""
+        return self._once(self._name(clip, clip.container), lambda: self._clip_command(clip))
+
+    async def clip(self, clip: Clip) -> Path:
+        """Raises process.ChildFailed when ffmpeg does."""
+        return await asyncio.shield(self.start_clip(clip))
+
+    async def thumbnail(self, seed: str) -> Path:
+        """A JPEG of 1280 x 720. Raises process.ChildFailed when ffmpeg does."""
+
+        async def command() -> list[str]:
+            return thumbnail_command(self._ffmpeg, seed)
+
+        return await asyncio.shield(self._once(self._name(seed, "jpg"), command))
+
+    async def close(self) -> None:
+        """Ends what is being made."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _clip_command(self, clip: Clip) -> list[str]:
+        if clip.seconds <= LONGEST_WHOLE:
+            return await asyncio.to_thread(clip_command, self._ffmpeg, clip)
+        segment = await self.clip(dataclasses.replace(clip, seconds=REPEATED))
+        return repeat_command(self._ffmpeg, segment, clip)
+
+    def _name(self, subject: Clip | str, suffix: str) -> str:
+        digest = hashlib.sha256(repr((EDITION, self._ffmpeg, subject)).encode()).hexdigest()
+        return f"{digest[:32]}.{suffix}"
+
+    def _once(self, name: str, command: Callable[[], Awaitable[list[str]]]) -> asyncio.Task[Path]:
+        task = self._tasks.get(name)
+        if task is None:
+            task = asyncio.create_task(self._make(self._folder / name, command), name=f"offline clip {name}")
+            self._tasks[name] = task
+            task.add_done_callback(lambda done: self._forget_failed(name, done))
+        return task
+
+    def _forget_failed(self, name: str, task: asyncio.Task[Path]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            del self._tasks[name]
+
+    async def _make(self, path: Path, command: Callable[[], Awaitable[list[str]]]) -> Path:
+        if await asyncio.to_thread(path.exists):
+            return path
+        argv = await command()
+        partial = path.with_suffix(".part")
+        async with self._cores:
+            await process.run([*argv, str(partial)], timeout=TIMEOUT)
+        await asyncio.to_thread(partial.replace, path)
+        return path

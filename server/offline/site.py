@@ -1,0 +1,124 @@
+"""The offline YouTube's web site as an aiohttp application: watch page, player API, media, thumbnails."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import secrets
+
+from aiohttp import web
+
+from . import answers, challenge, media
+from .catalogue import Formats, Media, Reserved, Thumbnail, reserved
+from .clips import Studio
+from .videos import VIDEO_ID, Video, video
+
+NEEDLESS = {Media.ABSENT, Media.FORBIDDEN, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
+"""Media for which no clip is ever read."""
+LONGEST_AHEAD = 3600
+"""Seconds up to which a clip is begun when its watch page is asked for, so that it is there when it is wanted."""
+
+
+class Site:
+    """The handlers and the little they remember."""
+
+    def __init__(self, studio: Studio, rate_kbps: int) -> None:
+        self._studio = studio
+        self._rate_kbps = rate_kbps
+        self._examiner = challenge.Examiner(secrets.token_bytes(16))
+        self._attempts: collections.Counter[str] = collections.Counter()
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=1024 * 1024)
+        application.router.add_routes(
+            [
+                web.get("/watch", self.watch),
+                web.get("/embed/{id}", self.embed),
+                web.post("/youtubei/v1/player", self.player),
+                web.post("/youtubei/v1/next", self.next),
+                web.get(challenge.PLAYER_PATH, self.player_script),
+                web.get("/api/manifest/hls_variant/id/{id}/index.m3u8", self.live_manifest),
+                web.get("/videoplayback", self.media),
+                web.get("/vi/{id}/{name}.jpg", self.thumbnail),
+            ]
+        )
+        return application
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        entry, shown = _asked_for(request.query.get("v", ""))
+        playable = entry.refusal is None and entry.formats is Formats.AUDIO
+        if playable and entry.media not in NEEDLESS and shown.seconds <= LONGEST_AHEAD:
+            self._studio.start_clip(shown.clip)
+        return web.Response(text=answers.watch_page(shown, entry), content_type="text/html")
+
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        _asked_for(request.match_info["id"])
+        return web.Response(text=answers.embed_page(), content_type="text/html")
+
+    async def player(self, request: web.Request) -> web.StreamResponse:
+        entry, shown = _asked_for(await _posted_id(request))
+        self._attempts[entry.video_id] += 1
+        posed = self._examiner.pose(secrets.token_hex(8))
+        return web.json_response(answers.player_response(shown, entry, self._attempts[entry.video_id], posed))
+
+    async def next(self, request: web.Request) -> web.StreamResponse:
+        _, shown = _asked_for(await _posted_id(request))
+        return web.json_response(answers.initial_data(shown))
+
+    async def player_script(self, request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(challenge.PLAYER_SCRIPT)
+
+    async def live_manifest(self, request: web.Request) -> web.StreamResponse:
+        _, shown = _asked_for(request.match_info["id"])
+        return web.Response(text=answers.live_manifest(shown), content_type="application/vnd.apple.mpegurl")
+
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        entry, shown = _asked_for(request.query.get("id", ""))
+        if entry.media is Media.ABSENT or entry.formats is not Formats.AUDIO:
+            raise web.HTTPNotFound
+        if entry.media is Media.RESET:
+            media.reset(request)
+            return web.Response()
+        if entry.media is Media.GARBAGE:
+            return web.Response(body=media.GARBAGE, content_type="audio/webm")
+        if not self._allowed(entry, request):
+            raise web.HTTPForbidden
+        path = await self._studio.clip(shown.clip)
+        return await media.serve(request, path, shown.clip, entry.media, media.bandwidth(entry, self._rate_kbps))
+
+    async def thumbnail(self, request: web.Request) -> web.StreamResponse:
+        entry, _ = _asked_for(request.match_info["id"])
+        if entry.thumbnail is Thumbnail.ABSENT:
+            raise web.HTTPNotFound
+        if entry.thumbnail is Thumbnail.SILENT:
+            await asyncio.Event().wait()
+        if entry.thumbnail is Thumbnail.GARBAGE:
+            return web.Response(body=media.GARBAGE, content_type="image/jpeg")
+        path = await self._studio.thumbnail(entry.video_id)
+        return web.FileResponse(path, headers={"Content-Type": "image/jpeg"})
+
+    def _allowed(self, entry: Reserved, request: web.Request) -> bool:
+        query = request.query
+        if entry.media is Media.FORBIDDEN_FIRST:
+            return query.get("attempt", "1")[-1] in "02468"
+        if entry.media is Media.CHALLENGED:
+            return self._examiner.passes(query.get("ei", ""), query.get("n", ""), query.get("sig", ""))
+        return entry.media is not Media.FORBIDDEN
+
+
+def _asked_for(video_id: str) -> tuple[Reserved, Video]:
+    """Raises the 404 of what is no id, and whatever status all of a reserved id's pages answer."""
+    if not VIDEO_ID.fullmatch(video_id):
+        raise web.HTTPNotFound
+    entry = reserved(video_id)
+    if entry.http_status == web.HTTPTooManyRequests.status_code:
+        raise web.HTTPTooManyRequests
+    return entry, video(video_id)
+
+
+async def _posted_id(request: web.Request) -> str:
+    try:
+        body = await request.json()
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    return str(body.get("videoId", "")) if isinstance(body, dict) else ""
