@@ -33,9 +33,19 @@ def watch_page(video: Video, entry: Reserved) -> str:
 
 
 def embed_page() -> str:
-    """The HTML of ``/embed/ID``, which yt-dlp asks for a client's configuration when there is an age gate."""
-    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": PLAYER_PATH}
+    """The HTML of ``/embed/ID``, from which yt-dlp takes a client's configuration when there is an age gate."""
+    client = {"clientName": "WEB_EMBEDDED_PLAYER", "clientVersion": "2.20260708.00.00"}
+    configuration = {
+        "STS": SIGNATURE_TIMESTAMP,
+        "PLAYER_JS_URL": PLAYER_PATH,
+        "INNERTUBE_CONTEXT": {"client": client},
+    }
     return f"<!DOCTYPE html><html><body><script>ytcfg.set({_script_json(configuration)});</script></body></html>"
+
+
+def iframe_api() -> str:
+    """The script of ``/iframe_api``, where yt-dlp looks for the player's edition when it got no page."""
+    return f"var scriptUrl = {_script_json(PLAYER_PATH)};\n"
 
 
 def initial_data(video: Video) -> JSON:
@@ -157,5 +167,5 @@ def _video_stream() -> JSON:
     }
 
 
-def _script_json(value: JSON) -> str:
+def _script_json(value: JSON | str) -> str:
     return json.dumps(value).replace("<", "\\u003c")

@@ -67,10 +67,10 @@ async def serve(request: web.Request, path: Path, clip: Clip, media: Media, kbps
 def _breaking_point(media: Media, start: int, size: int) -> int:
     """How far into the file an answer that begins at ``start`` gets."""
     half = size // 2
-    if media in HALVED and start < half:
-        return half
+    if media is Media.DROPPED:
+        return half if start == 0 else size
     if media in (Media.CUT, Media.STALLED):
-        return start
+        return max(half, start)
     return size
 
 

@@ -2,6 +2,7 @@
 // solver and its JavaScript runtime have something to do. challenge.py holds the same arithmetic in Python.
 (function () {
   "use strict";
+  const configuration = { signatureTimestamp: 20601 };
   const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz";
 
   const swap = function (letters, position) {

@@ -34,6 +34,7 @@ class Site:
             [
                 web.get("/watch", self.watch),
                 web.get("/embed/{id}", self.embed),
+                web.get("/iframe_api", self.iframe_api),
                 web.post("/youtubei/v1/player", self.player),
                 web.post("/youtubei/v1/next", self.next),
                 web.get(challenge.PLAYER_PATH, self.player_script),
@@ -54,6 +55,9 @@ class Site:
     async def embed(self, request: web.Request) -> web.StreamResponse:
         _asked_for(request.match_info["id"])
         return web.Response(text=answers.embed_page(), content_type="text/html")
+
+    async def iframe_api(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=answers.iframe_api(), content_type="text/javascript")
 
     async def player(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(await _posted_id(request))
