@@ -191,7 +191,8 @@ def _check_text(key: str, value: str) -> None:
         raise ValueError('"" or an address like "https://mp3.example.org"')
     if key == "ytdlp.proxy" and value and not _is_url(value, ("http", "https", "socks4", "socks5", "socks5h")):
         raise ValueError('"" or an address like "http://proxy.example.org:3128"')
-    if key == "server.cors_origins" and value != "*" and not (_is_url(value, ("http", "https")) and value.count("/") == 2):
+    is_origin = _is_url(value, ("http", "https")) and value.count("/") == 2
+    if key == "server.cors_origins" and value != "*" and not is_origin:
         raise ValueError('origins like "https://app.example.org", or "*"')
     if key == "server.trusted_proxies":
         try:
@@ -208,7 +209,8 @@ def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in schemes and bool(parts.hostname) and value.isprintable() and not (parts.query or parts.fragment)
+    bare = value.isprintable() and not (parts.query or parts.fragment)
+    return parts.scheme in schemes and bool(parts.hostname) and bare
 
 
 def _names(names: Any) -> str:

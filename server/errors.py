@@ -99,6 +99,10 @@ class MethodNotAllowed(RequestError):
     status, code = 405, "METHOD_NOT_ALLOWED"
 
 
+class PreconditionFailed(RequestError):
+    status, code = 412, "PRECONDITION_FAILED"
+
+
 class PayloadTooLarge(RequestError):
     status, code = 413, "PAYLOAD_TOO_LARGE"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,19 +81,27 @@ class Artifact:
 
 
 class Change:
-    """Wakes everybody who waits for the next change. Look at the state again after every wake-up."""
+    """Wakes everybody who waits for the next change. Look at the state again after every wake-up.
+
+    Who awaits anything between looking and waiting notes `count` before looking and waits `since` that count, so that
+    no change in between is missed.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
+        self.count += 1
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, timeout: float | None = None, *, since: int | None = None) -> bool:
         """True when something changed, False after `timeout` seconds without."""
+        if since is not None and since != self.count:
+            return True
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -123,6 +132,7 @@ class Job:
     error: JobError | None = None
     revision: int = 0  # counts what a client can see change
     changed: Change = field(default_factory=Change)
+    on_change: Callable[[Conversion], None] = field(default=lambda conversion: None)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -132,6 +142,13 @@ class Job:
         self.attempt += 1
         self.progress = 0
         self.audio = None
+
+    def touch(self) -> None:
+        """Something that a client can see has changed."""
+        self.revision += 1
+        self.changed.notify()
+        for conversion in self.sharers:
+            self.on_change(conversion)
 
     def report_progress(self, percent: float) -> None:
         """Never down, and 100 is only for what is completed."""
@@ -154,6 +171,7 @@ class Conversion:
     expires_at: datetime | None = None
     removed: bool = False
     revision: int = 0
+    rendered: tuple[tuple[object, ...], bytes] | None = field(default=None, repr=False)  # the answer, by what made it
 
     def advance(self, status: Status) -> None:
         """Move along one arrow of `TRANSITIONS`; a finished conversion refuses to be written."""

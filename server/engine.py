@@ -1,0 +1,432 @@
+"""The engine: the job table, who shares which work, whose turn it is, and what becomes of everything.
+
+Scheduling is decided synchronously: each method changes all the state it must before it awaits anything. What was
+accepted is in the journal before `submit` returns. The engine is given `run(job)` and knows nothing of how an MP3 is
+made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from server import errors, recovery
+from server.artifacts import Artifacts
+from server.config import JobsConfig
+from server.fairqueue import FairQueue
+from server.jobs import Artifact, Change, Conversion, Job, Quality, Status, new_id, utc_now
+from server.journal import Journal
+
+log = logging.getLogger(__name__)
+
+#: A job error that the engine retries gets one more attempt.
+MAX_ATTEMPTS = 2
+#: How long to wait when there was no room, in seconds.
+RETRY_AFTER = 30
+#: How often expiry, the disk budget and the journal's size are looked at, in seconds.
+_TIDY_EVERY = 5.0
+_COMPACT_BYTES = 4 << 20
+
+
+class Watch:
+    """The conversions of one key that changed since they were last taken; the newest state wins, so it is bounded."""
+
+    def __init__(self) -> None:
+        self.pending: dict[str, Conversion] = {}
+        self.changed = Change()
+
+    def note(self, conversion: Conversion) -> None:
+        self.pending[conversion.id] = conversion
+        self.changed.notify()
+
+    def take(self) -> list[Conversion]:
+        taken, self.pending = list(self.pending.values()), {}
+        return taken
+
+
+class Engine:
+    def __init__(
+        self,
+        run: Callable[[Job], Awaitable[Artifact]],
+        *,
+        journal: Journal,
+        artifacts: Artifacts,
+        settings: JobsConfig,
+        slots: int,
+        observe: Callable[[Job, Status], None] = lambda job, status: None,
+    ) -> None:
+        self._run = run
+        self._journal = journal
+        self._artifacts = artifacts
+        self._settings = settings
+        self._observe = observe
+        self.slots = slots
+        self._free_slots = asyncio.BoundedSemaphore(slots)
+        self.queue = FairQueue()
+        self._table: dict[str, Conversion] = {}
+        self._by_owner: dict[str, dict[str, Conversion]] = {}
+        self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
+        self._deadlines: dict[Job, float] = {}  # by the loop's monotonic clock, from the first attempt on
+        self._expiring: deque[tuple[float, Conversion]] = deque()  # in the order of their expiry, monotonic
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._endings: set[asyncio.Task[None]] = set()  # cancelled attempts on their way out
+        self._watches: dict[str, set[Watch]] = {}
+        self._draining = False
+        self._room = True
+
+    # ---- what is asked
+
+    def get(self, conversion_id: str) -> Conversion | None:
+        return self._table.get(conversion_id)
+
+    def owned_by(self, owner: str) -> list[Conversion]:
+        """Newest first."""
+        return list(reversed(self._by_owner.get(owner, {}).values()))
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
+
+    @contextmanager
+    def watch(self, owner: str) -> Iterator[Watch]:
+        """Everything of `owner` that changes while the block is open."""
+        watch = Watch()
+        self._watches.setdefault(owner, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[owner].discard(watch)
+            if not self._watches[owner]:
+                del self._watches[owner]
+
+    # ---- what is done
+
+    async def submit(self, owner: str, wanted: Sequence[tuple[str, Quality]]) -> list[Conversion]:
+        """Accept all of `wanted` (video id, quality) or nothing, in their order, on disk before this returns.
+
+        Raises ShuttingDown, QueueFull or StorageFull.
+        """
+        self._check_room(wanted)
+        accepted = [self._accept(owner, video_id, quality) for video_id, quality in wanted]
+        try:
+            await self._journal.append(recovery.put(accepted))
+        except BaseException as error:
+            for conversion in accepted:
+                self._forget(conversion)
+            if isinstance(error, OSError):
+                raise errors.StorageFull(
+                    "The server's disk is full. Try again later.", retry_after=RETRY_AFTER
+                ) from error
+            raise
+        for conversion in accepted:
+            # A job between two attempts still has its task, which will queue all its sharers.
+            if conversion.status is Status.QUEUED and conversion.job not in self._tasks:
+                self.queue.push(conversion)
+            self._changed(conversion)
+        return accepted
+
+    def _check_room(self, wanted: Sequence[tuple[str, Quality]]) -> None:
+        if self._draining:
+            raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
+        fresh = [key for video_id, quality in wanted if (key := (video_id, quality.bitrate_kbps)) not in self._jobs]
+        if fresh and not self._room:
+            raise errors.StorageFull("The server's disk is full. Try again later.", retry_after=RETRY_AFTER)
+        waiting = sum(
+            (job := self._jobs.get((video_id, quality.bitrate_kbps))) is None or job.status is Status.QUEUED
+            for video_id, quality in wanted
+        )
+        backlog = self._settings.backlog
+        if waiting and len(self.queue) + waiting > backlog:
+            raise errors.QueueFull(
+                f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
+            )
+        while self._expiring and len(self._table) + len(wanted) > self._settings.keep_conversions:
+            self._expire(self._expiring.popleft()[1])
+        if len(self._table) + len(wanted) > self._settings.keep_conversions:
+            raise errors.QueueFull("The server's table is full. Try again later.", retry_after=RETRY_AFTER)
+
+    def _accept(self, owner: str, video_id: str, quality: Quality) -> Conversion:
+        key = (video_id, quality.bitrate_kbps)
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = Job(*key, on_change=self._changed)
+        conversion = Conversion(new_id(), owner, video_id, quality, utc_now(), job)
+        self._enter(conversion)
+        job.sharers.append(conversion)
+        if job.artifact:
+            self._artifacts.touch(job.artifact)
+            self._finish(conversion, Status.COMPLETED)
+            self._observe(job, Status.COMPLETED)
+        elif job.status is Status.PROCESSING:
+            conversion.advance(Status.PROCESSING)
+        return conversion
+
+    async def remove(self, conversion: Conversion) -> None:
+        """Cancel a conversion that is not finished; forget a finished one. Nobody else's is touched."""
+        if conversion.finished:
+            conversion.removed = True
+            self._forget(conversion)
+            record = recovery.drop([conversion.id])
+        else:
+            self._cancel(conversion)
+            record = recovery.put([conversion])
+        self._changed(conversion)
+        try:
+            await self._journal.append(record)
+        except OSError:
+            self._journal.note(record)  # on a full disk a removal must still go through
+
+    def _cancel(self, conversion: Conversion) -> None:
+        job = conversion.job
+        self.queue.discard(conversion)
+        job.sharers.remove(conversion)
+        conversion.job = Job(
+            job.video_id, job.bitrate_kbps, status=Status.CANCELLED, progress=job.progress, media=job.media
+        )
+        self._finish(conversion, Status.CANCELLED)
+        self._observe(conversion.job, Status.CANCELLED)
+        job.changed.notify()
+        self._drop_unshared(job)
+
+    # ---- the life of a job
+
+    async def run_forever(self) -> None:
+        """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatch(), name="dispatcher")
+            group.create_task(self._tidy(), name="tidy")
+
+    async def _dispatch(self) -> None:
+        while True:
+            await self._free_slots.acquire()
+            try:
+                job = (await self.queue.pop()).job
+            except BaseException:
+                self._free_slots.release()
+                raise
+            for sharer in job.sharers:
+                self.queue.discard(sharer)
+            job.begin_attempt()
+            self._move(job, Status.PROCESSING)
+            self._tasks[job] = asyncio.create_task(self._work(job), name=f"job {job.video_id} {job.bitrate_kbps}")
+
+    async def _work(self, job: Job) -> None:
+        try:
+            error = await self._attempt(job)
+        finally:
+            self._free_slots.release()
+        pause = self._settings.retry_pause
+        in_time = asyncio.get_running_loop().time() + pause < self._deadlines.get(job, 0.0)
+        if error and error.retried and job.attempt < MAX_ATTEMPTS and in_time:
+            log.info("%s: %s, trying once more in %d s", job.video_id, error.code, pause)
+            self._move(job, Status.QUEUED)
+            await asyncio.sleep(pause)
+            del self._tasks[job]
+            for sharer in job.sharers:
+                self.queue.push(sharer, first=True)
+            return
+        self._tasks.pop(job, None)
+        if error:
+            self._fail(job, error)
+
+    async def _attempt(self, job: Job) -> errors.JobError | None:
+        """Run once, within the job's time; the error it failed with."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(self._deadlines.setdefault(job, now + self._settings.timeout)):
+                artifact = await self._run(job)
+        except TimeoutError:
+            return errors.Timeout()
+        except errors.JobError as error:
+            log.info("%s: %s: %s", job.video_id, error.code, _cause(error))
+            return error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return errors.DiskFull()
+            log.exception("%s failed", job.video_id)
+        except Exception:
+            log.exception("%s failed", job.video_id)
+        else:
+            self._complete(job, artifact)
+            return None
+        return errors.JobFailed()
+
+    def _move(self, job: Job, status: Status) -> None:
+        """Every sharer along with the job; the record follows."""
+        job.status = status
+        for sharer in job.sharers:
+            sharer.advance(status)
+        self._journal.note(recovery.put(job.sharers))
+        job.touch()
+
+    def _complete(self, job: Job, artifact: Artifact) -> None:
+        job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
+        self._end(job)
+        self._make_room()
+
+    def _fail(self, job: Job, error: errors.JobError) -> None:
+        job.status, job.error = Status.FAILED, error
+        if isinstance(error, errors.DiskFull):
+            self._room = False
+        self._jobs.pop(job.key, None)
+        self._end(job)
+
+    def _end(self, job: Job) -> None:
+        self._deadlines.pop(job, None)
+        for sharer in job.sharers:
+            self._finish(sharer, job.status)
+        self._observe(job, job.status)
+        self._journal.note(recovery.put(job.sharers))
+        job.touch()
+
+    def _finish(self, conversion: Conversion, status: Status) -> None:
+        conversion.advance(status)
+        self._keep(conversion, self._settings.keep_hours * 3600.0)
+
+    def _keep(self, conversion: Conversion, seconds: float) -> None:
+        conversion.expires_at = utc_now() + timedelta(seconds=seconds)
+        self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
+
+    def _changed(self, conversion: Conversion) -> None:
+        for watch in self._watches.get(conversion.owner, ()):
+            watch.note(conversion)
+
+    # ---- the table
+
+    def _enter(self, conversion: Conversion) -> None:
+        self._table[conversion.id] = conversion
+        self._by_owner.setdefault(conversion.owner, {})[conversion.id] = conversion
+
+    def _forget(self, conversion: Conversion) -> None:
+        """Gone from the table, and with the last of its sharers the file or the work."""
+        self._table.pop(conversion.id, None)
+        owned = self._by_owner.get(conversion.owner, {})
+        owned.pop(conversion.id, None)
+        if not owned:
+            self._by_owner.pop(conversion.owner, None)
+        job = conversion.job
+        if conversion in job.sharers:
+            job.sharers.remove(conversion)
+            self.queue.discard(conversion)
+            job.changed.notify()
+            self._drop_unshared(job)
+
+    def _drop_unshared(self, job: Job) -> None:
+        """Stop the work nobody waits for any more, remove the file nobody keeps."""
+        if job.sharers or self._jobs.get(job.key) is not job:
+            return
+        del self._jobs[job.key]
+        self._deadlines.pop(job, None)
+        if task := self._tasks.pop(job, None):
+            task.cancel()
+            self._await_later(task)
+        elif job.artifact:
+            self._await_later(
+                asyncio.create_task(self._artifacts.remove(job.artifact), name=f"remove {job.artifact.path.name}")
+            )
+
+    def _await_later(self, task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._endings.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("%s: %r", task.get_name(), error)
+
+        self._endings.add(task)
+        task.add_done_callback(ended)
+
+    def _expire(self, conversion: Conversion) -> None:
+        if conversion.id in self._table:
+            conversion.removed = True
+            self._forget(conversion)
+            self._journal.note(recovery.drop([conversion.id]))
+
+    def _make_room(self) -> None:
+        """Expire early what was used least recently, down to the disk budget."""
+        if surplus := {artifact.path for artifact in self._artifacts.over_budget()}:
+            for job in [job for job in self._jobs.values() if job.artifact and job.artifact.path in surplus]:
+                for sharer in list(job.sharers):
+                    self._expire(sharer)
+
+    async def _tidy(self) -> None:
+        while True:
+            await self.tidy()
+            await asyncio.sleep(_TIDY_EVERY)
+
+    async def tidy(self) -> None:
+        """Expire what is due, keep the disk budget, look whether there is room, shorten the journal."""
+        now = asyncio.get_running_loop().time()
+        while self._expiring and (self._expiring[0][0] <= now or self._expiring[0][1].id not in self._table):
+            self._expire(self._expiring.popleft()[1])
+        self._make_room()
+        self._room = await self._artifacts.room()
+        if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self._table):
+            await self.compact()
+
+    async def compact(self) -> None:
+        try:
+            await self._journal.rewrite([recovery.put([conversion]) for conversion in self._table.values()])
+        except OSError as error:
+            log.warning("the journal could not be shortened: %s", error)
+
+    # ---- begin and end
+
+    async def restore(self, records: Iterable[recovery.Record], found: Sequence[tuple[str, int, Artifact]]) -> None:
+        """The table of before the restart: finished links answer again, the unfinished is queued again."""
+        conversions, self._jobs = recovery.restore(records, found)
+        for job in self._jobs.values():
+            job.on_change = self._changed
+        now = utc_now()
+        keep = timedelta(hours=self._settings.keep_hours)
+        for conversion in sorted(conversions, key=lambda c: c.expires_at or now + keep):
+            self._enter(conversion)
+            if conversion.finished:
+                left = min(keep, (conversion.expires_at or now + keep) - now)
+                self._keep(conversion, max(0.0, left.total_seconds()))
+        for owned in self._by_owner.values():
+            for conversion_id in sorted(owned, key=lambda i: owned[i].created_at):
+                owned[conversion_id] = owned.pop(conversion_id)
+        kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
+        for _, _, artifact in found:
+            if artifact.path not in kept:
+                await self._artifacts.remove(artifact)
+        for job in list(self._jobs.values()):
+            if job.artifact is None and job.interrupted >= recovery.MAX_INTERRUPTIONS:
+                log.warning("%s ended the server %d times and is given up", job.video_id, job.interrupted)
+                self._fail(job, errors.JobFailed())
+        for conversion in conversions:
+            if conversion.status is Status.QUEUED:
+                self.queue.push(conversion)
+        await self.compact()
+        log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    async def drain(self, grace: float) -> None:
+        """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
+        self._draining = True
+        for conversion in [c for c in self._table.values() if c.status is Status.QUEUED]:
+            conversion.job.changed.notify()
+            self.queue.discard(conversion)
+        running = {task for job, task in self._tasks.items() if job.status is Status.PROCESSING}
+        if running and grace:
+            await asyncio.wait(running, timeout=grace)
+        for job, task in list(self._tasks.items()):
+            task.cancel()
+            if job.status is Status.PROCESSING:
+                job.attempt -= 1  # a cut by our own hand is no failed attempt
+                self._move(job, Status.QUEUED)
+        await asyncio.gather(*self._tasks.values(), *self._endings, return_exceptions=True)
+
+
+def _cause(error: errors.JobError) -> str:
+    """What the log may say of a failure, in a line."""
+    cause = error.__cause__
+    stderr = getattr(cause, "stderr", "")
+    return " | ".join(f"{cause or error.message} {stderr[-500:]}".split("\n"))

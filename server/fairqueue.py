@@ -1,0 +1,69 @@
+"""The fair queue: one lane per key, served in turn, so that one key's batch of 50 never makes another's single wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server.jobs import Conversion
+
+
+class FairQueue:
+    """Waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
+        self._size = 0
+        self._filled = asyncio.Event()
+        self._positions: dict[Conversion, int] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, conversion: Conversion) -> bool:
+        return conversion in self._lanes.get(conversion.owner, ())
+
+    def push(self, conversion: Conversion, *, first: bool = False) -> None:
+        """Join the lane of its owner, at its end or, for a second attempt, at its head."""
+        lane = self._lanes.setdefault(conversion.owner, {})
+        if conversion in lane:
+            return
+        if first:
+            self._lanes[conversion.owner] = {conversion: None, **lane}
+        else:
+            lane[conversion] = None
+        self._size += 1
+        self._positions = None
+        self._filled.set()
+
+    def discard(self, conversion: Conversion) -> None:
+        lane = self._lanes.get(conversion.owner)
+        if lane is None or conversion not in lane:
+            return
+        del lane[conversion]
+        if not lane:
+            del self._lanes[conversion.owner]
+        self._size -= 1
+        self._positions = None
+
+    async def pop(self) -> Conversion:
+        """The conversion whose turn it is, as soon as there is one."""
+        while not self._size:
+            self._filled.clear()
+            await self._filled.wait()
+        owner, lane = next(iter(self._lanes.items()))
+        conversion = next(iter(lane))
+        self.discard(conversion)
+        if owner in self._lanes:
+            self._lanes[owner] = self._lanes.pop(owner)  # to the end of the turns
+        return conversion
+
+    def position(self, conversion: Conversion) -> int:
+        """Whose turn it is next has 1; so has one that is in a pause between two attempts."""
+        if self._positions is None:
+            self._positions = {}
+            lanes = [list(lane) for lane in self._lanes.values()]
+            while lanes:
+                for lane in lanes:
+                    self._positions[lane.pop(0)] = len(self._positions) + 1
+                lanes = [lane for lane in lanes if lane]
+        return self._positions.get(conversion, 1)

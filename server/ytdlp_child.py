@@ -1,0 +1,177 @@
+"""What runs in the yt-dlp process: one extraction, one download to stdout. The server never imports this.
+
+The forkserver imports it once, so that every child starts with yt-dlp, its YouTube extractor and a first `YoutubeDL`
+already made. It talks to `ytdlp.py` by events, one line of JSON each:
+
+    {"event": "media", "title", "artist", "duration", "date", "codec", "bitrate_kbps", "sample_rate"}
+    {"event": "cover", "file": a path or null}
+    {"event": "downloaded"}                         all audio is in the pipe
+    {"event": "refused", "code": a job error code}  by our own rules
+    {"event": "failed", "message", "log"}           in yt-dlp's own words
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import yt_dlp
+import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
+from yt_dlp.postprocessor.common import PostProcessor
+
+#: The cover may take this long, in seconds, and be this large, in bytes; else there is none.
+COVER_TIMEOUT = 1.0
+COVER_BYTES = 8 << 20
+
+yt_dlp.plugins.plugin_dirs.value = []
+yt_dlp.YoutubeDL({"quiet": True}).close()
+gc.freeze()
+
+
+def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any]) -> None:
+    """Run yt-dlp with `argv` on `url`.
+
+    `rules`: `max_duration` in seconds, `cover` whether to fetch one, `environment` to set, `folder` to work in.
+    """
+    _Run(events, rules).run(argv, url)
+
+
+class _Run:
+    def __init__(self, events: Connection, rules: dict[str, Any]) -> None:
+        self.events = events
+        self.rules = rules
+        self.log: deque[str] = deque(maxlen=40)
+        self.refused: str | None = None
+        self.cover: threading.Thread | None = None
+        self.bytes = 0
+
+    def run(self, argv: Sequence[str], url: str) -> None:
+        os.environ.update(self.rules["environment"])
+        os.chdir(self.rules["folder"])
+        try:
+            options = yt_dlp.parse_options(argv).ydl_opts
+            options.update(logger=self, match_filter=self._match, progress_hooks=[self._count])
+            with yt_dlp.YoutubeDL(options) as ydl:
+                ydl.add_post_processor(_Announce(self), when="before_dl")
+                ydl.download([url])
+        except Exception as error:  # yt-dlp raises whatever its many parts raise; all of it ends in one event
+            self._fail(str(getattr(error, "msg", None) or error))
+        else:
+            if self.bytes and not self.refused:
+                self._send(event="downloaded")
+            else:
+                self._fail("yt-dlp ended without audio")
+        if self.cover:
+            self.cover.join()
+
+    def _fail(self, message: str) -> None:
+        if self.refused:
+            self._send(event="refused", code=self.refused)
+        else:
+            self._send(event="failed", message=message[:2000], log="\n".join(self.log)[-6000:])
+
+    def _match(self, info: dict[str, Any], *, incomplete: bool = False) -> str | None:
+        status = info.get("live_status")
+        if status in ("is_live", "post_live"):
+            self.refused = "LIVE_STREAM"
+        elif status == "is_upcoming":
+            self.refused = "UPCOMING"
+        elif (info.get("duration") or 0) > self.rules["max_duration"]:
+            self.refused = "TOO_LONG"
+        return self.refused
+
+    def _count(self, progress: dict[str, Any]) -> None:
+        self.bytes = progress.get("downloaded_bytes") or self.bytes
+
+    def announce(self, ydl: Any, info: dict[str, Any]) -> None:
+        if (info.get("filesize") or 0) > ydl.params["max_filesize"]:
+            self.refused = "TOO_LARGE"
+            raise yt_dlp.utils.DownloadError("larger than allowed")
+        self._send(
+            event="media",
+            title=_text(info.get("title")),
+            artist=_text(info.get("artist") or info.get("creator") or info.get("channel") or info.get("uploader")),
+            duration=info.get("duration"),
+            date=info.get("release_date") or info.get("upload_date"),
+            codec=info.get("acodec"),
+            bitrate_kbps=info.get("abr"),
+            sample_rate=info.get("asr"),
+        )
+        if self.rules["cover"] and info.get("thumbnail"):
+            self.cover = threading.Thread(target=self._fetch_cover, args=(ydl, info["thumbnail"]), name="cover")
+            self.cover.start()
+        else:
+            self._send(event="cover", file=None)
+
+    def _fetch_cover(self, ydl: Any, url: str) -> None:
+        """A cover is a nicety: whatever goes wrong with it, there is none."""
+        path = None
+        with contextlib.suppress(Exception):
+            request = yt_dlp.networking.Request(url, extensions={"timeout": COVER_TIMEOUT})
+            with ydl.urlopen(request) as response:
+                picture = response.read(COVER_BYTES + 1)
+            if 0 < len(picture) <= COVER_BYTES:
+                Path("cover.part").write_bytes(picture)
+                path = os.fspath(Path("cover.part").replace("cover.source").absolute())
+        self._send(event="cover", file=path)
+
+    def _send(self, **event: Any) -> None:
+        line = memoryview(json.dumps(event).encode() + b"\n")
+        while line:
+            line = line[os.write(self.events.fileno(), line) :]
+
+    # yt-dlp's logger interface
+    def debug(self, message: str) -> None:
+        if "larger than max-filesize" in message:
+            self.refused = "TOO_LARGE"
+        self.log.append(message[:500])
+
+    info = warning = debug
+
+    def error(self, message: str) -> None:
+        self.log.append(message[:500])
+
+
+class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
+    """yt-dlp's own seam between the extraction and the download."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        self._run.announce(self._downloader, info)
+        return [], info
+
+
+def _text(value: object) -> str:
+    return str(value or "")[:1000]
+
+
+def check(events: Connection, base: Sequence[str], argv: Sequence[str], allowed: Sequence[str]) -> None:
+    """Say yt-dlp's version, and which options of `argv` change more than `allowed` against those of `base`.
+
+    The server runs this before it listens, which also warms the forkserver.
+    """
+    report: dict[str, Any] = {"event": "checked", "version": yt_dlp.version.__version__, "problem": None, "changed": []}
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            plain, whole = yt_dlp.parse_options(base), yt_dlp.parse_options(argv)
+    except SystemExit:
+        report["problem"] = complaints.getvalue().strip().splitlines()[-1:]
+    else:
+        before, after = vars(plain.options), vars(whole.options)
+        report["changed"] = sorted(k for k in after if before.get(k) != after[k] and k not in allowed)
+        if whole.urls:
+            report["changed"].append("urls")
+    os.write(events.fileno(), json.dumps(report).encode() + b"\n")
