@@ -1,0 +1,282 @@
+"""The finished files and those being made: staging, publishing, the disk budget, the sweep at start.
+
+A complete artifact is `NAME.mp3` with `NAME.json`, which says what it is, and maybe `NAME.jpg`; the MP3 comes last and
+goes first, so that a half-made one never looks whole. NAME is `{video_id}-{bitrate}-{token}` with a fresh random token:
+one content for ever under one name. A video id may begin with "-", so a name must never reach a command line bare.
+
+Use is counted in memory and ordered by events, not by a clock, which may jump; after a restart the order is that of the
+files' modification times. Known limit: one server per folder, which nothing here checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from server.errors import DiskFull
+from server.jobs import Artifact, Media
+from server.sidecar import read_sidecar, write_sidecar
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Bytes that `room` keeps free for the journal and what is being made; a tenth of a disk smaller than ten times that.
+RESERVE_BYTES = 32 * 1024 * 1024
+#: Seconds for which an answer about the disk's free space holds.
+FREE_SPACE_SECONDS = 1.0
+
+_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg)")
+
+
+@dataclass(eq=False)
+class _Kept:
+    artifact: Artifact
+    bytes: int  # of all its files
+    readers: int = 0
+
+
+class Artifacts:
+    """The folder of finished files. Call `open` before anything else."""
+
+    def __init__(self, folder: Path, *, budget_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self.used_bytes = 0
+        self._folder = folder
+        self._staging = folder / ".staging"
+        self._budget_bytes = budget_bytes
+        self._reserve_bytes = reserve_bytes
+        self._kept: dict[Path, _Kept] = {}  # least recently used first
+        self._disk = (0, 0)  # total and free bytes
+        self._disk_asked: float | None = None
+
+    async def open(self) -> list[tuple[str, int, Artifact]]:
+        """Make the folder, sweep what is no part of a complete artifact, and say what is there, oldest first.
+
+        Each as (video id, kbit/s, artifact). Only what has a name of our own is ever removed, and everything in the
+        staging folder. Raises OSError when the folder cannot be used.
+        """
+        found = await asyncio.to_thread(self._sweep)
+        for _, _, artifact, size in found:
+            self._keep(_Kept(artifact, size))
+        await self._ask_disk()
+        return [(video_id, bitrate_kbps, artifact) for video_id, bitrate_kbps, artifact, _ in found]
+
+    @contextlib.asynccontextmanager
+    async def staging(self) -> AsyncIterator[Path]:
+        """A fresh private folder for one attempt, gone with all in it at the end, however that comes.
+
+        Raises DiskFull, or OSError.
+        """
+        folder = self._staging / secrets.token_hex(8)
+        try:
+            with _disk_full():
+                await _whole(asyncio.to_thread(folder.mkdir, mode=0o700))
+            yield folder
+        finally:
+            await _whole(asyncio.to_thread(_remove_tree, folder))
+
+    async def publish(
+        self, audio: Path, cover: Path | None, *, video_id: str, bitrate_kbps: int, media: Media
+    ) -> Artifact:
+        """Give the finished `audio` (and `cover`) of a staging folder their final names, on disk for good.
+
+        Raises DiskFull, or OSError; then, and when cancelled, nothing under a final name remains.
+        """
+        path = self._folder / f"{video_id}-{bitrate_kbps}-{secrets.token_hex(8)}.mp3"
+        try:
+            with _disk_full():
+                artifact, size = await _whole(asyncio.to_thread(_publish, audio, cover, path, media))
+        except asyncio.CancelledError:
+            await _whole(asyncio.to_thread(_unlink, path))
+            raise
+        self._keep(_Kept(artifact, size))
+        return artifact
+
+    async def remove(self, artifact: Artifact) -> None:
+        """Remove its files, whoever reads them (a reader keeps what it has open). Raises OSError, not for missing."""
+        kept = self._kept.pop(artifact.path, None)
+        if kept is not None:
+            self.used_bytes -= kept.bytes
+        try:
+            await _whole(asyncio.to_thread(_unlink, artifact.path))
+        except OSError:
+            if kept is not None:
+                self._keep(kept)
+            raise
+        self._disk_asked = None
+
+    @contextlib.contextmanager
+    def reading(self, artifact: Artifact) -> Iterator[None]:
+        """While this lasts the budget leaves `artifact` alone."""
+        kept = self._kept.get(artifact.path)
+        if kept is None:
+            yield
+            return
+        self.touch(artifact)
+        kept.readers += 1
+        try:
+            yield
+        finally:
+            kept.readers -= 1
+
+    def touch(self, artifact: Artifact) -> None:
+        """Count `artifact` as just used."""
+        if (kept := self._kept.pop(artifact.path, None)) is not None:
+            self._kept[artifact.path] = kept
+
+    def over_budget(self, incoming_bytes: int = 0) -> list[Artifact]:
+        """What to remove so that `incoming_bytes` more fit the budget: the least recently used that nobody reads."""
+        excess = self.used_bytes + incoming_bytes - self._budget_bytes
+        victims = []
+        for kept in self._kept.values():
+            if excess <= 0:
+                break
+            if not kept.readers:
+                victims.append(kept.artifact)
+                excess -= kept.bytes
+        return victims
+
+    async def free_bytes(self) -> int:
+        """What is free on the disk, at most `FREE_SPACE_SECONDS` old; 0 when the folder cannot be asked."""
+        await self._ask_disk()
+        return self._disk[1]
+
+    async def room(self) -> bool:
+        """Whether the disk has more than the reserve left; see `RESERVE_BYTES`."""
+        await self._ask_disk()
+        total, free = self._disk
+        return free > min(self._reserve_bytes, total // 10)
+
+    async def _ask_disk(self) -> None:
+        if self._disk_asked is not None and time.monotonic() - self._disk_asked < FREE_SPACE_SECONDS:
+            return
+        self._disk_asked = time.monotonic()
+        try:
+            usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
+        except OSError as error:
+            log.warning("%s: cannot be asked for its free space: %s", self._folder, error)
+            self._disk = (0, 0)
+        else:
+            self._disk = (usage.total, usage.free)
+
+    def _keep(self, kept: _Kept) -> None:
+        self._kept[kept.artifact.path] = kept
+        self.used_bytes += kept.bytes
+
+    def _sweep(self) -> list[tuple[str, int, Artifact, int]]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._staging.mkdir(mode=0o700, exist_ok=True)
+        for leftover in self._staging.iterdir():
+            _remove_tree(leftover)
+        ours = {path: match for path in self._folder.iterdir() if (match := _own_file(path))}
+        found: list[tuple[int, str, int, Artifact, int]] = []
+        complete: set[Path] = set()
+        for path, match in ours.items():
+            if path.suffix == ".mp3" and (read := _read(path)) is not None:
+                artifact, size = read
+                complete |= _files(path)
+                found.append((path.stat().st_mtime_ns, match["video_id"], int(match["bitrate"]), artifact, size))
+        stray = ours.keys() - complete
+        for path in stray:
+            path.unlink(missing_ok=True)
+        if stray:
+            log.info("%s: swept %d files that were no part of a complete artifact", self._folder, len(stray))
+        found.sort(key=lambda item: item[0])
+        return [item[1:] for item in found]
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises. It runs to its end even when the caller is cancelled, who hears of that then."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # fetched, so that nobody logs it as forgotten
+        raise cancelled
+    return task.result()
+
+
+def _own_file(path: Path) -> re.Match[str] | None:
+    return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
+
+
+def _files(path: Path) -> set[Path]:
+    return {path, path.with_suffix(".json"), path.with_suffix(".jpg")}
+
+
+def _read(path: Path) -> tuple[Artifact, int] | None:
+    """The artifact at `path` and the bytes of all its files, or None when it is not complete."""
+    size = path.stat().st_size
+    described = read_sidecar(path.with_suffix(".json"))
+    if described is None or described[0] != size:
+        return None
+    cover = path.with_suffix(".jpg")
+    total = sum(file.stat().st_size for file in _files(path) if file.exists())
+    return Artifact(path, size, described[1], cover if cover.exists() else None), total
+
+
+def _publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[Artifact, int]:
+    try:
+        _sync(audio)
+        size = audio.stat().st_size
+        sidecar = audio.with_suffix(".json")
+        write_sidecar(sidecar, size, media)
+        _sync(sidecar)
+        if cover is not None:
+            _sync(cover)
+            cover.replace(path.with_suffix(".jpg"))
+        sidecar.replace(path.with_suffix(".json"))
+        audio.replace(path)
+        _sync(path.parent)
+        total = sum(file.stat().st_size for file in _files(path) if file.exists())
+    except BaseException:
+        _unlink(path)
+        raise
+    return Artifact(path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
+
+
+def _unlink(path: Path) -> None:
+    for file in (path, path.with_suffix(".json"), path.with_suffix(".jpg")):
+        file.unlink(missing_ok=True)
+
+
+def _remove_tree(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        log.warning("%s: cannot be removed", path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _disk_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull from error
+        raise
