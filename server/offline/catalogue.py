@@ -183,7 +183,9 @@ _ALL = (
     ),
     # Refused for what they are.
     Reserved("x-too-long-", "TOO_LONG", "Five hours long.", seconds=5 * HOUR, kbps=48),
-    Reserved("x-too-large", "TOO_LARGE", "Eight gigabytes for one hour.", media=Media.ENORMOUS, seconds=HOUR, kbps=48),
+    Reserved(
+        "x-too-large", "TOO_LARGE", "Eight gigabytes for one hour.", media=Media.ENORMOUS, seconds=HOUR, clip_seconds=20
+    ),
     Reserved("x-no-audio-", "NO_AUDIO", "A picture without sound.", formats=Formats.VIDEO_ONLY, media=Media.ABSENT),
     # Failing on the way.
     Reserved("x-forbidden", "SOURCE_FORBIDDEN", "The media answers 403 Forbidden.", media=Media.FORBIDDEN),

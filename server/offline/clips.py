@@ -100,7 +100,7 @@ class Studio:
 
     async def _clip_command(self, clip: Clip) -> list[str]:
         if clip.seconds <= LONGEST_WHOLE:
-            return await asyncio.to_thread(clip_command, self._ffmpeg, clip)
+            return clip_command(self._ffmpeg, clip)
         segment = await self.clip(dataclasses.replace(clip, seconds=REPEATED))
         return repeat_command(self._ffmpeg, segment, clip)
 

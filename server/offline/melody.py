@@ -77,7 +77,8 @@ def sound_graph(seed: str, seconds: int, sample_rate: int) -> str:
         chains += _voice(f"c{number}", notes, 1, sample_rate, "afade=d=0.15,afade=t=out:st=0.1:d={rest:.3f}")
     chains.append(
         "[m][o][c0][c1][c2]amix=inputs=5:weights=3 1 1 1 1:normalize=0:duration=shortest,"
-        "aecho=0.8:0.8:160|290:0.3|0.2,aformat=channel_layouts=stereo,apulsator=hz=0.3:amount=0.25,alimiter=limit=0.9[out]"
+        "aecho=0.8:0.8:160|290:0.3|0.2,aformat=channel_layouts=stereo,apulsator=hz=0.3:amount=0.25,"
+        f"volume=5dB,alimiter=limit=0.9,afade=t=out:st={seconds - 0.3:.1f}:d=0.3[out]"
     )
     return ";".join(chains)
 
@@ -96,13 +97,13 @@ def picture_graph(seed: str) -> str:
     hue = draw.below(360) / 360
     dark = _hex(hue, 0.75, 0.30)
     light = _hex(hue + draw.pick((0.08, 0.15, 0.45, 0.55)), 0.60, 0.95)
-    shape = draw.pick(("linear", "radial", "circular"))
+    shape = draw.pick(("linear", "radial"))
     notes = compose(seed, 20).melody[:16]
     lowest = min(note.semitones for note in notes)
     bars = []
     for number, note in enumerate(notes):
-        height = 60 + 18 * (note.semitones - lowest)
-        bars.append(f"drawbox=x={112 + 67 * number}:y={640 - height}:w=43:h={height}:color=white@0.75:t=fill")
+        height = 50 + 17 * (note.semitones - lowest)
+        bars.append(f"drawbox=x={304 + 42 * number}:y={600 - height}:w=28:h={height}:color=white@0.75:t=fill")
     gradient = f"gradients=s=1280x720:c0={dark}:c1={light}:n=2:x0=0:y0=720:x1=1280:y1=0:seed=1:r=1:d=1:type={shape}"
     return ",".join((gradient, *bars))
 
