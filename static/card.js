@@ -1,0 +1,158 @@
+// One conversion on the page. Whatever comes from the source goes in as text.
+
+import { here } from './api.js';
+import { Pace, clock, estimatedSize, moment, size, wait } from './format.js';
+
+const NAMES = { listen: 'Listen to', pause: 'Pause', download: 'Download', again: 'Try again:', cancel: 'Cancel', remove: 'Remove' };
+
+export const isOver = (conversion) => !['queued', 'processing'].includes(conversion.status);
+export const isReady = (conversion) => conversion.status === 'completed' && Boolean(conversion.download_url) && !hasExpired(conversion);
+export const nameOf = (conversion) => conversion.title ?? `youtu.be/${conversion.video_id}`;
+
+export function hasExpired({ status, expires_at: at, download_url: url }) {
+  return status === 'completed' && (!url || (at !== null && Date.parse(at) <= Date.now()));
+}
+
+export class Card {
+  element;
+  conversion;
+  #parts;
+  #acts = {};
+  #pace = new Pace();
+  #secondsLeft = null;
+  #playing = false;
+
+  /** `onAct(name, card)` is called for listen, again, cancel and remove; download is a link of its own. */
+  constructor(conversion, onAct) {
+    this.element = document.getElementById('card-template').content.firstElementChild.cloneNode(true);
+    const part = (selector) => this.element.querySelector(selector);
+    this.#parts = {
+      image: part('.thumb img'), length: part('.length'), title: part('.title'), artist: part('.artist'),
+      state: part('.state'), bar: part('progress'), details: part('.details'),
+    };
+    for (const control of this.element.querySelectorAll('[data-act]')) {
+      const act = control.dataset.act;
+      this.#acts[act] = control;
+      if (act !== 'download') control.addEventListener('click', () => onAct(act, this));
+    }
+    this.update(conversion);
+  }
+
+  update(conversion) {
+    this.conversion = conversion;
+    if (conversion.status === 'processing') this.#secondsLeft = this.#pace.note(conversion.progress);
+    else this.#pace.forget();
+    this.render();
+  }
+
+  set playing(value) {
+    this.#playing = value;
+    this.render();
+  }
+
+  /** Not answering to clicks while a request about this card is under way. */
+  set busy(value) {
+    for (const act of ['again', 'cancel', 'remove']) this.#acts[act].setAttribute('aria-disabled', String(value));
+  }
+
+  get busy() {
+    return this.#acts.remove.getAttribute('aria-disabled') === 'true';
+  }
+
+  get downloadLink() {
+    return this.#acts.download;
+  }
+
+  render() {
+    const { conversion } = this;
+    const parts = this.#parts;
+    const name = nameOf(conversion);
+    const expired = hasExpired(conversion);
+    this.element.dataset.status = expired ? 'expired' : conversion.status;
+    this.element.classList.toggle('playing', this.#playing);
+    setText(parts.title, name);
+    parts.title.classList.toggle('unknown', conversion.title === null);
+    parts.title.title = name;
+    setText(parts.artist, conversion.artist ?? '');
+    setText(parts.length, conversion.duration === null ? '' : clock(conversion.duration));
+    setText(parts.state, this.#state(expired));
+    setText(parts.details, details(conversion));
+    this.#bar();
+    this.#image(expired);
+    this.#offer(expired, name);
+  }
+
+  #state(expired) {
+    const { status, progress, title, queue_position: position, error, expires_at: expires } = this.conversion;
+    if (expired) return 'No longer kept here';
+    if (status === 'queued') return position > 1 ? `Waiting, number ${position} in line` : 'Next in line';
+    if (status === 'failed') return error?.message ?? 'This did not work.';
+    if (status === 'cancelled') return 'Cancelled';
+    if (status === 'completed') return expires ? `Ready, kept until ${moment(new Date(expires))}` : 'Ready';
+    if (progress === 0) return title === null ? 'Asking YouTube…' : 'Starting…';
+    return `Converting, ${progress} %${this.#secondsLeft === null ? '' : ` · about ${wait(this.#secondsLeft)} left`}`;
+  }
+
+  #bar() {
+    const { bar } = this.#parts;
+    bar.hidden = isOver(this.conversion);
+    bar.value = this.conversion.progress;
+    bar.setAttribute('aria-label', `Progress of ${nameOf(this.conversion)}`);
+  }
+
+  /** An image that is missing or not there yet leaves the note below it to be seen. */
+  #image(expired) {
+    const { image } = this.#parts;
+    const url = expired ? null : here(this.conversion.thumbnail_url);
+    if (!url) image.removeAttribute('src');
+    else if (image.src !== url) image.src = url;
+  }
+
+  #offer(expired, name) {
+    const { status, error, download_url: url } = this.conversion;
+    const ready = status === 'completed' && !expired;
+    const unfinished = !isOver(this.conversion);
+    const hadFocus = this.element.contains(document.activeElement) ? document.activeElement : null;
+    const shown = {
+      listen: ready || unfinished,
+      download: ready,
+      again: expired || status === 'cancelled' || (status === 'failed' && error?.retryable === true),
+      cancel: unfinished,
+      remove: !unfinished,
+    };
+    for (const [act, control] of Object.entries(this.#acts)) {
+      control.hidden = !shown[act];
+      control.setAttribute('aria-label', `${NAMES[act === 'listen' && this.#playing ? 'pause' : act]} ${name}`);
+    }
+    if (ready) this.#acts.download.href = here(url);
+    else this.#acts.download.removeAttribute('href');
+    setText(this.#acts.listen.querySelector('span'), this.#playing ? 'Pause' : 'Listen');
+    setText(this.#acts.again.querySelector('span'), status === 'failed' ? 'Try again' : 'Convert again');
+    if (status !== 'failed') this.#acts.again.setAttribute('aria-label', `Convert again: ${name}`);
+    this.#acts.listen.querySelector('use').setAttribute('href', this.#playing ? '#icon-pause' : '#icon-play');
+    if (hadFocus?.hidden) this.focus();
+  }
+
+  /** Focus on the first thing one can do here. */
+  focus() {
+    [...this.element.querySelectorAll('[data-act]')].find((control) => !control.hidden)?.focus();
+  }
+}
+
+function details({ status, duration, bitrate_kbps: kbps, source, file_size: bytes }) {
+  const words = [`${kbps} kbps`];
+  if (bytes !== null) words.push(size(bytes));
+  else if (duration !== null && (status === 'queued' || status === 'processing')) words.push(`≈ ${estimatedSize(kbps, duration)}`);
+  if (source) words.push(`made from ${codecName(source.codec)}${source.bitrate_kbps ? ` at ${Math.round(source.bitrate_kbps)} kbps` : ''}`);
+  return words.join(' · ');
+}
+
+function codecName(codec) {
+  if (/^mp4a/i.test(codec)) return 'AAC';
+  return /^opus$/i.test(codec) ? 'Opus' : codec;
+}
+
+/** Leaves the node alone when nothing changes, so that a selection or a screen reader isn't disturbed. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,112 @@
+// What the page tells besides the cards: trouble, a lost connection, what is left of the limits, and words for screen readers.
+
+import { moment, wait } from './format.js';
+
+const TICK_MS = 1_000;
+const GATHER_MS = 800; // so that fifty cards don't speak one after the other
+const MANY = 3;
+
+/** Trouble with the last thing one did; goes away by hand, with the next success, or when its time is over. */
+export class Notice {
+  #box = document.getElementById('notice');
+  #text = document.getElementById('notice-text');
+  #rest = document.getElementById('notice-rest');
+  #timer = null;
+
+  constructor() {
+    document.getElementById('notice-close').addEventListener('click', () => this.hide());
+  }
+
+  show(words) {
+    this.hide();
+    this.#text.textContent = words;
+    this.#box.hidden = false;
+  }
+
+  /** `words(secondsLeft)`: a sentence, and its end that counts down (which isn't read out each second). */
+  until(instant, words) {
+    const tick = () => {
+      const left = (instant - Date.now()) / 1000;
+      if (left <= 0) this.hide();
+      else this.#rest.textContent = words(left)[1];
+    };
+    this.show(words((instant - Date.now()) / 1000)[0]);
+    this.#timer = setInterval(tick, TICK_MS);
+    tick();
+  }
+
+  hide() {
+    clearInterval(this.#timer);
+    this.#box.hidden = true;
+    this.#text.textContent = this.#rest.textContent = '';
+  }
+}
+
+/** The banner of a lost connection. */
+export class Lost {
+  #box = document.getElementById('lost');
+  #text = document.getElementById('lost-text');
+  #rest = document.getElementById('lost-rest');
+  #timer = null;
+
+  constructor(onRetry) {
+    document.getElementById('lost-retry').addEventListener('click', onRetry);
+  }
+
+  show(retryAt) {
+    this.hide();
+    const tick = () => {
+      const left = (retryAt - Date.now()) / 1000;
+      this.#rest.textContent = left > 0 ? `Next try in ${wait(left)}.` : 'Trying…';
+    };
+    this.#text.textContent = 'The server can’t be reached. This page reconnects by itself.';
+    this.#box.hidden = false;
+    this.#timer = setInterval(tick, TICK_MS);
+    tick();
+  }
+
+  hide() {
+    clearInterval(this.#timer);
+    this.#box.hidden = true;
+  }
+}
+
+/** The meter of what the key has left, from the answers' headers. */
+export class Limits {
+  #box = document.getElementById('limits');
+  #text = document.getElementById('limits-text');
+  #meter = document.getElementById('limits-meter');
+  #timer = null;
+
+  show({ limit, remaining, resetAt }) {
+    clearTimeout(this.#timer);
+    this.#box.hidden = false;
+    this.#box.title = `Requests this key has left. It gets new ones at ${moment(new Date(resetAt))}.`;
+    this.#draw(limit, remaining, `${remaining} of ${limit} requests left`);
+    // Nothing asks the server just to know: when the window has passed, all that's certain is that it has.
+    this.#timer = setTimeout(() => this.#draw(limit, limit, 'Requests refilled'), Math.min(2 ** 31 - 1, resetAt - Date.now()));
+  }
+
+  hide() {
+    clearTimeout(this.#timer);
+    this.#box.hidden = true;
+  }
+
+  #draw(limit, remaining, words) {
+    this.#text.textContent = words;
+    Object.assign(this.#meter, { max: limit, low: limit * 0.1, high: limit * 0.25, optimum: limit, value: remaining });
+  }
+}
+
+let gathered = [];
+
+/** Says it to screen readers, politely, together with what else happens about now. */
+export function announce(words) {
+  gathered.push(words);
+  if (gathered.length > 1) return;
+  setTimeout(() => {
+    const [said, rest] = [gathered.slice(0, MANY), gathered.length - MANY];
+    document.getElementById('announcer').textContent = said.join('. ') + (rest > 0 ? `. And ${rest} more.` : '.');
+    gathered = [];
+  }, GATHER_MS);
+}
