@@ -12,6 +12,8 @@ import { Limits, Lost, Notice, announce } from './notices.js';
 const $ = (id) => document.getElementById(id);
 const BETWEEN_DOWNLOADS_MS = 400; // browsers drop downloads that are started all at once
 
+const INSTANT_MS = 100;
+
 const cards = new Map(); // by conversion_id
 const removed = new Set(); // ids whose last event may still be on its way
 let api = null;
@@ -43,7 +45,7 @@ function enter(key) {
       refresh();
     },
     onConversion: (conversion) => put(conversion, { news: true }),
-    onLost: (retryAt) => lost.show(retryAt),
+    onLost: (retryAt, error) => (error.resetAt ? report(error) : lost.show(retryAt)),
     onRefused: (error) => refuse(error),
   });
 }
@@ -63,6 +65,7 @@ function ask(words = '') {
   for (const id of ['converter', 'conversions', 'account']) $(id).hidden = true;
   $('gate').hidden = false;
   $('gate-error').textContent = words;
+  $('key').setAttribute('aria-invalid', String(words !== ''));
   $('key').focus();
 }
 
@@ -118,9 +121,9 @@ function put(conversion, { news = false } = {}) {
   return card;
 }
 
-/** Newest on top; those of one instant as they came. */
+/** Newest on top; those of one batch, which are made in an instant, in the batch's order. */
 function place(card) {
-  const created = (conversion) => Date.parse(conversion.created_at);
+  const created = (conversion) => Math.floor(Date.parse(conversion.created_at) / INSTANT_MS);
   const older = [...cards.values()].filter((other) => other !== card && created(other.conversion) < created(card.conversion));
   const first = older.reduce((best, other) => (!best || precedes(other.element, best) ? other.element : best), null);
   $('cards').insertBefore(card.element, first);
@@ -168,7 +171,7 @@ function summarise() {
 async function refresh() {
   const known = new Set(cards.keys());
   const asked = api;
-  await attempt(async () => {
+  try {
     const page = await api.list();
     if (api !== asked) return;
     const listed = new Set(page.conversions.map((conversion) => conversion.conversion_id));
@@ -176,10 +179,14 @@ async function refresh() {
     for (const id of known) {
       if (!listed.has(id) && Date.parse(cards.get(id)?.conversion.created_at) > oldest) drop(id);
     }
-    for (const conversion of page.conversions) put(conversion);
+    for (const conversion of page.conversions.toReversed()) put(conversion);
     more(page.next_cursor);
     summarise();
-  });
+  } catch (error) {
+    if (api !== asked) return;
+    report(error);
+    if (error.resetAt) setTimeout(() => api === asked && refresh(), error.resetAt - Date.now());
+  }
 }
 
 function more(next) {
@@ -189,7 +196,7 @@ function more(next) {
 
 $('more').addEventListener('click', () => attempt(async () => {
   const page = await api.list(cursor);
-  for (const conversion of page.conversions) put(conversion);
+  for (const conversion of page.conversions.toReversed()) put(conversion);
   cards.get(page.conversions[0]?.conversion_id)?.focus();
   more(page.next_cursor);
 }));

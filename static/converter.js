@@ -1,8 +1,8 @@
 // The form: links in, marked where they are wrong; the good ones are sent and leave, the others stay.
 
 import { randomId } from './api.js';
-import { announce } from './notices.js';
 import { readLinks, videosOf } from './links.js';
+import { announce } from './notices.js';
 
 const AT_ONCE = 50; // the most links the server takes in one request, unless its owner said otherwise
 const PROBLEMS_SHOWN = 6;
@@ -153,10 +153,9 @@ export class Converter {
     button.className = 'link';
     button.textContent = wrong.length === 1 ? 'Take it out' : `Take all ${wrong.length} out`;
     button.addEventListener('click', () => {
-      const text = this.#text.value;
-      let at = 0;
-      const kept = wrong.map(({ start, end }) => [text.slice(at, start), (at = end)][0]);
-      this.#text.value = (kept.join('') + text.slice(at)).replace(/\n{2,}/g, '\n').trim();
+      let text = this.#text.value;
+      for (const { start, end } of wrong.toReversed()) text = text.slice(0, start) + text.slice(end);
+      this.#text.value = text.replace(/\n{2,}/g, '\n').trim();
       this.#judge();
       this.focus();
     });

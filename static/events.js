@@ -1,6 +1,6 @@
 // The one event stream that keeps all cards up to date. It is read with fetch, since EventSource can't send a key.
 
-import { Refused } from './api.js';
+import { Unreachable } from './api.js';
 
 const SILENCE_MS = 45_000; // the server's heartbeat comes about every 15 s
 const STEADY_MS = 5_000;
@@ -9,7 +9,7 @@ const LONGEST_PAUSE_MS = 30_000;
 /**
  * Holds the stream open, reconnecting for ever. Calls, all synchronous:
  * `onOpen()` connected, so ask for the whole state · `onConversion(object)` ·
- * `onLost(retryAt)` not connected, next try at that epoch ms · `onRefused(error)` the key is no longer good; the stream has stopped.
+ * `onLost(retryAt, error)` not connected, next try at that epoch ms · `onRefused(error)` the key is no longer good; the stream has stopped.
  */
 export class Events {
   #api;
@@ -39,18 +39,17 @@ export class Events {
 
   async #run() {
     while (!this.#stopped) {
-      let pause = null;
+      let trouble = new Unreachable('The stream ended.');
       try {
         await this.#once();
       } catch (error) {
-        if (this.#stopped) return;
-        if (error instanceof Refused && (error.status === 401 || error.status === 403)) return this.#calls.onRefused(error);
-        if (error instanceof Refused && error.resetAt) pause = error.resetAt - Date.now();
+        trouble = error;
       }
       if (this.#stopped) return;
+      if (trouble.status === 401 || trouble.status === 403) return this.#calls.onRefused(trouble);
       // A stream that had worked and then ended is most likely a restart: the first try comes soon, and unannounced.
-      pause ??= Math.min(LONGEST_PAUSE_MS, 500 * 2 ** this.#failures * (1 + Math.random() / 4));
-      if (this.#failures++ > 0) this.#calls.onLost(Date.now() + pause);
+      const pause = trouble.resetAt ? trouble.resetAt - Date.now() : Math.min(LONGEST_PAUSE_MS, 500 * 2 ** this.#failures * (1 + Math.random() / 4));
+      if (this.#failures++ > 0 || trouble.resetAt) this.#calls.onLost(Date.now() + pause, trouble);
       await this.#sleep(pause);
     }
   }

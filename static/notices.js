@@ -54,13 +54,15 @@ export class Lost {
   }
 
   show(retryAt) {
-    this.hide();
+    clearInterval(this.#timer);
     const tick = () => {
       const left = (retryAt - Date.now()) / 1000;
       this.#rest.textContent = left > 0 ? `Next try in ${wait(left)}.` : 'Trying…';
     };
-    this.#text.textContent = 'The server can’t be reached. This page reconnects by itself.';
-    this.#box.hidden = false;
+    if (this.#box.hidden) {
+      this.#text.textContent = 'The server can’t be reached. This page reconnects by itself.';
+      this.#box.hidden = false;
+    }
     this.#timer = setInterval(tick, TICK_MS);
     tick();
   }
