@@ -1,0 +1,402 @@
+"""The offline YouTube against the real yt-dlp: its own extractor, in a child process, through the proxy, TLS verified.
+
+``MESSAGES`` records what yt-dlp says of each reserved failure; the mapping to our error codes rests on these words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import aiohttp
+import imageio_ffmpeg
+import pytest
+import pytest_asyncio
+
+from server.errors import JOB_ERRORS
+from server.offline import OfflineYouTube, melody, offline_youtube
+from server.offline.catalogue import ENORMOUS_BYTES, RESERVED, Reserved
+from server.offline.challenge import Examiner, scramble
+from server.offline.clips import Studio
+from server.offline.videos import VIDEO_ID, video
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+ORDINARY = ["dQw4w9WgXcQ", "jNQXAC9IVRw", "-_-_-_-_-_-", "AAAAAAAAAAA", "00000000000", "x-ordinary-"]
+TWICE = "x-2nd-try--"
+
+# In lower case, as the whole of what yt-dlp reports of an attempt is searched.
+MESSAGES = {
+    "x-not-found": "error: [youtube] x-not-found: video unavailable. this video isn't available anymore",
+    "x-removed--": "error: [youtube] x-removed--: video unavailable. this video has been removed by the uploader",
+    "x-private--": "error: [youtube] x-private--: private video. sign in if you've been granted access to this video",
+    "x-age------": "error: [youtube] x-age------: sign in to confirm your age. this video may be inappropriate",
+    "x-geo------": "error: [youtube] x-geo------: the uploader has not made this video available in your country",
+    "x-members--": "error: [youtube] x-members--: join this channel to get access to members-only content like",
+    "x-live-----": "does not pass filter (!is_live & duration<?14400), skipping",
+    "x-upcoming-": "error: [youtube] x-upcoming-: this live event will begin in 3 hours.",
+    "x-premiere-": "error: [youtube] x-premiere-: premieres in 3 hours",
+    "x-bot------": "error: [youtube] x-bot------: sign in to confirm you\N{RIGHT SINGLE QUOTATION MARK}re not a bot.",
+    "x-try-later": "error: [youtube] x-try-later: this content isn't available, try again later. the current session",
+    # The error itself is "failed to extract any player response": only the warnings before it know why.
+    "x-http-429-": "unable to download api page: http error 429: too many requests",
+    "x-too-long-": "does not pass filter (!is_live & duration<?14400), skipping",
+    # --max-filesize sees no more than the 10 MB pieces in which YouTube's media is asked for.
+    "x-too-large": "bytes read, ",
+    "x-no-audio-": "error: [youtube] x-no-audio-: requested format is not available",
+    "x-forbidden": "error: unable to download video data: http error 403: forbidden",
+    "x-reset----": "got error: ('unable to connect to proxy', remotedisconnected('remote end closed",
+    "x-refused--": "got error: ('unable to connect to proxy', oserror('tunnel connection failed: 502 bad",
+    "x-cut-short": "more expected. giving up after 2 retries",
+    "x-stalled--": "port=443): read timed out.. giving up after 2 retries",
+}
+# What yt-dlp takes for success, and only who looks at the audio finds out.
+UNNOTICED = {"x-truncated", "x-garbage--"}
+
+CHILD = """
+import concurrent.futures, json, sys
+import yt_dlp
+
+class Log:
+    def __init__(self): self.lines = []
+    def debug(self, line): self.lines.append(line)
+    warning = error = debug
+
+def attempt(video_id):
+    log = Log()
+    options = yt_dlp.parse_options(arguments).ydl_opts | {"logger": log}
+    info = {}
+    try:
+        with yt_dlp.YoutubeDL(options) as ydl:
+            info = ydl.extract_info("https://www.youtube.com/watch?v=" + video_id) or {}
+    except yt_dlp.utils.DownloadError as error:
+        log.lines.append(str(error))
+    files = [item["filepath"] for item in info.get("requested_downloads", [])]
+    kept = {key: info.get(key) for key in ("title", "channel", "duration", "upload_date", "filesize", "acodec", "asr")}
+    return {"said": "\\n".join(log.lines), "file": files[0] if files else None, **kept}
+
+def attempts(video_id):
+    return [attempt(video_id) for _ in range(work.count(video_id))]
+
+arguments, work = json.load(sys.stdin)
+with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    print(json.dumps(dict(zip(dict.fromkeys(work), pool.map(attempts, dict.fromkeys(work))))))
+"""
+
+Attempt = dict[str, Any]
+
+
+async def run_yt_dlp(youtube: OfflineYouTube, folder: Path, ids: list[str], ca_file: Path) -> dict[str, list[Attempt]]:
+    arguments = [
+        *("--ignore-config", "--no-update", "--abort-on-error", "--no-progress", "--fixup", "never"),
+        *("--proxy", youtube.proxy, "--compat-options", "no-certifi", "--cache-dir", str(folder / "cache")),
+        *("--format", "bestaudio/best[acodec!=none]", "--match-filters", "!is_live & duration<?14400"),
+        *("--max-filesize", "2G", "--socket-timeout", "3", "--retries", "2", "--extractor-retries", "1"),
+        *("--output", str(folder / "%(id)s.%(ext)s")),
+    ]
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CHILD),
+        env={**os.environ, "SSL_CERT_FILE": str(ca_file)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(60):
+            output, _ = await child.communicate(json.dumps([arguments, ids]).encode())
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    results: dict[str, list[Attempt]] = json.loads(output)
+    return results
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Attempt]]:
+    """What became of every reserved id and some ordinary ones, all run at once in one child."""
+    folder = tmp_path_factory.mktemp("yt-dlp")
+    async with offline_youtube(tmp_path_factory.mktemp("youtube"), FFMPEG) as youtube:
+        return await run_yt_dlp(youtube, folder, [*RESERVED, *ORDINARY, TWICE], youtube.ca_file)
+
+
+def heard(path: str) -> float:
+    """Seconds of audio that ffmpeg decodes from the file as from a pipe; of a long one it only counts the packets."""
+    copying = ["-c", "copy"] if Path(path).stat().st_size > 5_000_000 else []
+    with Path(path).open("rb") as file:
+        done = subprocess.run(
+            [FFMPEG, "-hide_banner", "-xerror", "-i", "pipe:0", "-map", "0:a", *copying, "-f", "null", "-"],
+            stdin=file,
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+    hours, minutes, seconds = re.findall(rb"time=(\d+):(\d+):([\d.]+)", done.stderr)[-1]
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+@pytest.mark.parametrize("video_id", MESSAGES)
+def test_yt_dlp_says_of_a_reserved_failure_what_is_recorded(video_id: str, attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts[video_id]
+
+    assert MESSAGES[video_id] in attempt["said"].lower()
+    assert attempt["file"] is None
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in RESERVED.values() if entry.outcome == "completed"], ids=lambda entry: entry.video_id
+)
+def test_a_reserved_success_downloads_whole(entry: Reserved, attempts: dict[str, list[Attempt]]) -> None:
+    attempt = attempts[entry.video_id][-1]
+
+    assert attempt["file"], attempt["said"]
+    assert heard(attempt["file"]) == pytest.approx(attempt["duration"], abs=0.1)
+    assert attempt["duration"] == video(entry.video_id).seconds
+
+
+@pytest.mark.parametrize("video_id", ORDINARY)
+def test_any_id_gives_a_tagged_clip_of_5_to_20_seconds(video_id: str, attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts[video_id]
+    described = video(video_id)
+
+    assert 5 <= heard(attempt["file"]) <= 20.1
+    assert attempt["title"] == described.title
+    assert attempt["channel"] == described.channel
+    assert attempt["upload_date"] == described.uploaded.strftime("%Y%m%d")
+
+
+def test_an_ordinary_video_costs_two_requests_and_no_javascript(attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts["dQw4w9WgXcQ"]
+
+    asked = [line for line in attempt["said"].splitlines() if re.match(r"\[youtube\].*(Downloading|Solving)", line)]
+    assert [line.split(": ", 1)[1] for line in asked] == ["Downloading webpage", "Downloading visionos player API JSON"]
+
+
+def test_the_javascript_challenges_are_solved_by_the_runtime(attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts["x-js-------"]
+
+    assert "Solving JS challenges using deno" in attempt["said"]
+    assert attempt["file"]
+
+
+def test_a_first_attempt_is_forbidden_and_the_second_succeeds(attempts: dict[str, list[Attempt]]) -> None:
+    first, second = attempts[TWICE]
+
+    assert "http error 403" in first["said"].lower()
+    assert second["file"]
+
+
+def test_a_dropped_connection_is_resumed(attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts["x-drop-----"]
+
+    assert "Retrying (1/2)" in attempt["said"]
+    assert attempt["file"]
+
+
+def test_a_truncated_source_has_less_than_it_says(attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts["x-truncated"]
+
+    assert attempt["duration"] == 20
+    assert heard(attempt["file"]) == pytest.approx(12, abs=0.1)
+
+
+def test_garbage_is_downloaded_and_not_decoded(attempts: dict[str, list[Attempt]]) -> None:
+    [attempt] = attempts["x-garbage--"]
+
+    with pytest.raises(subprocess.CalledProcessError):
+        heard(attempt["file"])
+
+
+async def test_an_enormous_source_says_so_before_it_is_downloaded(tmp_path: Path) -> None:
+    async with offline_youtube(tmp_path, FFMPEG) as youtube, client(youtube) as session:
+        response = await player_response(session, "x-too-large")
+
+    assert response["streamingData"]["adaptiveFormats"][0]["contentLength"] == str(ENORMOUS_BYTES)
+
+
+RATES = {
+    "x-aac------": ("mp4a.40.2", 44_100),
+    "x-44k-mono-": ("mp4a.40.2", 44_100),
+    "x-22k-mono-": ("mp4a.40.2", 22_050),
+    "x-drop-----": ("opus", 48_000),
+}
+
+
+def test_sources_have_the_codec_and_rate_they_are_reserved_for(attempts: dict[str, list[Attempt]]) -> None:
+    found = {video_id: (attempts[video_id][0]["acodec"], attempts[video_id][0]["asr"]) for video_id in RATES}
+
+    assert found == RATES
+
+
+def test_titles_arrive_as_reserved(attempts: dict[str, list[Attempt]]) -> None:
+    for video_id in ("x-scripts--", "x-longtitle", "x-badtitle-", "x-twin-one-", "x-twin-two-"):
+        assert attempts[video_id][0]["title"] == RESERVED[video_id].title
+    assert len(RESERVED["x-longtitle"].title) == 300
+
+
+def test_the_table_covers_every_error_that_a_source_can_cause() -> None:
+    outcomes = {entry.outcome for entry in RESERVED.values()}
+
+    assert outcomes - {"completed"} == set(JOB_ERRORS) - {"DISK_FULL", "INTERNAL_ERROR"}
+    assert all(VIDEO_ID.fullmatch(video_id) and video_id.startswith("x-") for video_id in RESERVED)
+    assert set(MESSAGES) | UNNOTICED == {key for key, entry in RESERVED.items() if entry.outcome != "completed"}
+
+
+async def test_yt_dlp_refuses_the_certificate_without_the_authority(tmp_path: Path) -> None:
+    async with (
+        offline_youtube(tmp_path / "youtube", FFMPEG) as youtube,
+        offline_youtube(tmp_path / "b", FFMPEG) as other,
+    ):
+        results = await run_yt_dlp(youtube, tmp_path, ["dQw4w9WgXcQ"], other.ca_file)
+
+    assert "certificate verify failed" in results["dQw4w9WgXcQ"][0]["said"].lower()
+
+
+async def test_the_same_id_gives_the_same_bytes_in_another_folder(tmp_path: Path) -> None:
+    digests = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        studio = Studio(folder, FFMPEG)
+        ids = ("dQw4w9WgXcQ", "x-aac------", "x-one-hour-")
+        files = [await studio.clip(video(video_id).clip) for video_id in ids] + [await studio.thumbnail("dQw4w9WgXcQ")]
+        digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+        await studio.close()
+
+    assert digests[0] == digests[1]
+    assert len(set(digests[0])) == 4
+
+
+def test_an_id_means_the_same_video_for_ever() -> None:
+    described = video("dQw4w9WgXcQ")
+
+    assert (described.title, described.seconds, described.clip.codec) == ("🌙 Distant Sparrow ✨ Rooftop", 12, "opus")
+    assert [note.semitones for note in melody.compose("dQw4w9WgXcQ", 12).melody[:8]] == [3, 1, 3, 8, 11, 8, 13, 8]
+
+
+def test_what_is_asked_for_twice_at_once_is_made_once(tmp_path: Path) -> None:
+    async def both() -> bool:
+        studio = Studio(tmp_path, FFMPEG)
+        clip = video("dQw4w9WgXcQ").clip
+        same = studio.start_clip(clip) is studio.start_clip(clip)
+        await studio.clip(clip)
+        await studio.close()
+        return same
+
+    assert asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "CONNECT example.com:443 HTTP/1.1",
+        "CONNECT evil-youtube.com:443 HTTP/1.1",
+        "CONNECT www.youtube.com.example.org:443 HTTP/1.1",
+        "CONNECT www.youtube.com:80 HTTP/1.1",
+        "CONNECT 127.0.0.1:443 HTTP/1.1",
+        "GET http://www.youtube.com/ HTTP/1.1",
+        "nonsense",
+    ],
+)
+async def test_the_proxy_refuses_everything_but_youtube(request_line: str, tmp_path: Path) -> None:
+    async with offline_youtube(tmp_path, FFMPEG) as youtube:
+        reader, writer = await asyncio.open_connection(*address(youtube))
+        writer.write(f"{request_line}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+
+
+async def test_leaving_cuts_open_connections_and_pending_answers_at_once(tmp_path: Path) -> None:
+    clock = asyncio.get_running_loop().time
+    async with AsyncExitStack() as stack:
+        async with offline_youtube(tmp_path, FFMPEG) as youtube:
+            session = await stack.enter_async_context(client(youtube))
+            await fetch(session, "https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+            pending = asyncio.create_task(fetch(session, "https://i.ytimg.com/vi/x-thumbhang/maxresdefault.jpg"))
+            done, _ = await asyncio.wait([pending], timeout=0.3)
+            assert not done
+            began = clock()
+        assert clock() - began < 1
+        async with asyncio.timeout(5):
+            with pytest.raises(aiohttp.ClientError):
+                await pending
+
+
+async def test_media_is_refused_while_the_challenges_are_unsolved(tmp_path: Path) -> None:
+    async with offline_youtube(tmp_path, FFMPEG) as youtube, client(youtube) as session:
+        response = await player_response(session, "x-js-------")
+        cipher = dict(parse_qsl(response["streamingData"]["adaptiveFormats"][0]["signatureCipher"]))
+        status, _ = await fetch(session, f"{cipher['url']}&sig={cipher['s']}")
+
+    assert status == 403
+
+
+def test_only_the_solved_challenges_pass() -> None:
+    examiner = Examiner(b"secret")
+    posed = examiner.pose("nonce")
+
+    assert not examiner.passes("nonce", posed.n, posed.scrambled)
+    assert posed.scrambled == scramble(examiner._derive("sig", "nonce"))
+
+
+async def test_the_given_bandwidth_holds_for_each_connection(tmp_path: Path) -> None:
+    clock = asyncio.get_running_loop().time
+    async with offline_youtube(tmp_path, FFMPEG, rate_kbps=320) as youtube, client(youtube) as session:
+        response = await player_response(session, "x-1-second-")
+        url = response["streamingData"]["adaptiveFormats"][0]["url"]
+        await fetch(session, "https://www.youtube.com/watch?v=x-1-second-")
+        began = clock()
+        answers = await asyncio.gather(*(fetch(session, url) for _ in range(3)))
+        took = clock() - began
+
+    sizes = {len(body) for _, body in answers}
+    assert len(sizes) == 1
+    assert sizes.pop() * 8 / 320_000 * 0.9 < took < 2
+
+
+async def test_thumbnails_are_drawn_missing_or_garbage_as_reserved(tmp_path: Path) -> None:
+    async with offline_youtube(tmp_path, FFMPEG) as youtube, client(youtube) as session:
+        found = {
+            video_id: await fetch(session, f"https://i.ytimg.com/vi/{video_id}/maxresdefault.jpg")
+            for video_id in ("dQw4w9WgXcQ", "jNQXAC9IVRw", "x-no-thumb-", "x-thumbjunk")
+        }
+
+    assert {key: status for key, (status, _) in found.items()} == dict.fromkeys(found, 200) | {"x-no-thumb-": 404}
+    assert found["dQw4w9WgXcQ"][1].startswith(b"\xff\xd8\xff")
+    assert found["dQw4w9WgXcQ"][1] != found["jNQXAC9IVRw"][1]
+    assert not found["x-thumbjunk"][1].startswith(b"\xff\xd8")
+
+
+def address(youtube: OfflineYouTube) -> tuple[str, int]:
+    host, port = youtube.proxy.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+@asynccontextmanager
+async def client(youtube: OfflineYouTube) -> AsyncIterator[aiohttp.ClientSession]:
+    tls = ssl.create_default_context(cafile=str(youtube.ca_file))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), proxy=youtube.proxy) as session:
+        yield session
+
+
+async def fetch(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
+    async with session.get(url) as response:
+        return response.status, await response.read()
+
+
+async def player_response(session: aiohttp.ClientSession, video_id: str) -> dict[str, Any]:
+    async with session.post("https://www.youtube.com/youtubei/v1/player", json={"videoId": video_id}) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
