@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Notes that wait for a disk that refuses them; beyond this the oldest are dropped.
 MAX_HELD_NOTES = 10_000
-#: Seconds until held notes are tried again when nothing else is appended meanwhile.
+#: Seconds until a disk that refused is tried again when nothing is appended meanwhile.
 RETRY_SECONDS = 1.0
 
 
@@ -56,7 +56,8 @@ class Journal:
         self._queue: list[_Entry] = []
         self._recent: deque[_Entry] = deque()  # from the oldest append that has not returned on
         self._during_rewrite: list[bytes] | None = None
-        self._failing = False
+        #: Whether the last write was refused; it is found out by itself when the disk takes writes again.
+        self.failing = False
         self._closing = False
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # one group, or the end of a rewrite, at a time
@@ -155,26 +156,29 @@ class Journal:
     async def _write_groups(self) -> None:
         while self._queue or not self._closing:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS if self._queue else None):
+                async with asyncio.timeout(RETRY_SECONDS if self._queue or self.failing else None):
                     await self._wake.wait()
             self._wake.clear()
             async with self._turn:
                 group, self._queue = self._queue, []
-                if group:
+                if group or self.failing:
                     await self._write_group(group)
 
     async def _write_group(self, group: list[_Entry]) -> None:
         try:
-            await self._in_thread(self._file.write, [entry.line for entry in group])
+            if group:
+                await self._in_thread(self._file.write, [entry.line for entry in group])
+            else:
+                await self._in_thread(self._file.probe)
         except Exception as error:
             for entry in group:
                 if entry.waiter is not None and not entry.waiter.done():
                     entry.waiter.set_exception(error)
             self._hold([entry for entry in group if entry.waiter is None], error)
             return
-        if self._failing:
+        if self.failing:
             log.info("the journal can be written again")
-        self._failing = False
+        self.failing = False
         if self._during_rewrite is not None:
             self._during_rewrite += [entry.line for entry in group]
         for entry in group:
@@ -183,9 +187,9 @@ class Journal:
                 entry.waiter.set_result(None)
 
     def _hold(self, notes: list[_Entry], error: Exception) -> None:
-        if not self._failing:
+        if not self.failing:
             log.error("the journal cannot be written: %s", error)
-        self._failing = True
+        self.failing = True
         lost = len(notes) if self._closing else max(0, len(notes) - MAX_HELD_NOTES)
         if lost:
             log.error("the journal lost %d notes that could not be written", lost)

@@ -20,6 +20,7 @@ Record = dict[str, Any]
 log = logging.getLogger(__name__)
 
 VERSION = 1
+_PAGE = 4096
 
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -115,6 +116,15 @@ class JournalFile:
         self._torn = False
         self.size += written
         self.lines += len(lines)
+
+    def probe(self) -> None:
+        """Raise OSError unless the disk takes a page more."""
+        self._torn = True
+        try:
+            _write_all(self._file, b" " * _PAGE, self.size)
+            _sync_data(self._file)
+        finally:
+            self._cut()
 
     def write_fresh(self, lines: Iterable[bytes]) -> Fresh:
         """A new file with `lines`, on disk under a name of its own. May run beside `write`."""

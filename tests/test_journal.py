@@ -300,6 +300,26 @@ async def test_held_notes_are_tried_again_by_themselves(tmp_path: Path, monkeypa
     assert await read(tmp_path) == [record(0), record(1)]
 
 
+async def test_it_finds_out_by_itself_that_the_disk_takes_writes_again(
+    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "RETRY_SECONDS", 0.02)
+    disk = small_disk(64)
+    async with opened(disk / "state") as journal:
+        await journal.append(record(0))
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "filler").write_bytes(bytes(1 << 20))
+        with pytest.raises(OSError, match="No space left"):
+            await journal.append({"type": "accepted", "padding": "x" * 5000})
+        await asyncio.sleep(0.1)
+        assert [journal.failing] == [True]
+        (disk / "filler").unlink()
+        async with asyncio.timeout(DEADLINE):
+            while journal.failing:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.01)
+    assert await read(disk / "state") == [record(0)]
+
+
 async def test_held_notes_are_bounded_and_the_newest_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "MAX_HELD_NOTES", 5)
     async with opened(tmp_path) as journal:
