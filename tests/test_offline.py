@@ -27,7 +27,7 @@ import pytest_asyncio
 from server.errors import JOB_ERRORS
 from server.offline import OfflineYouTube, melody, offline_youtube
 from server.offline.catalogue import ENORMOUS_BYTES, RESERVED, Reserved
-from server.offline.challenge import Examiner, scramble
+from server.offline.challenge import Examiner, solve_n
 from server.offline.clips import Studio
 from server.offline.videos import VIDEO_ID, video
 
@@ -343,12 +343,19 @@ async def test_media_is_refused_while_the_challenges_are_unsolved(tmp_path: Path
     assert status == 403
 
 
-def test_only_the_solved_challenges_pass() -> None:
+def test_only_both_challenges_solved_pass() -> None:
+    posed = Examiner(b"secret").pose("nonce")
+    signature = posed.scrambled[::-1]
+    for place in (7, 19):
+        signature = signature[place] + signature[1:place] + signature[0] + signature[place + 1 :]
+    solved = (solve_n(posed.n), signature[3:])
     examiner = Examiner(b"secret")
-    posed = examiner.pose("nonce")
 
-    assert not examiner.passes("nonce", posed.n, posed.scrambled)
-    assert posed.scrambled == scramble(examiner._derive("sig", "nonce"))
+    assert examiner.passes("nonce", *solved)
+    assert not examiner.passes("nonce", posed.n, solved[1])
+    assert not examiner.passes("nonce", solved[0], posed.scrambled)
+    assert not examiner.passes("another", *solved)
+    assert not Examiner(b"other").passes("nonce", *solved)
 
 
 async def test_the_given_bandwidth_holds_for_each_connection(tmp_path: Path) -> None:

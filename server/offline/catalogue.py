@@ -12,8 +12,6 @@ class Media(enum.Enum):
     """How the media of a video behaves."""
 
     WHOLE = enum.auto()
-    ABSENT = enum.auto()
-    """404."""
     FORBIDDEN = enum.auto()
     """403."""
     FORBIDDEN_FIRST = enum.auto()
@@ -186,12 +184,12 @@ _ALL = (
     Reserved(
         "x-too-large", "TOO_LARGE", "Eight gigabytes for one hour.", media=Media.ENORMOUS, seconds=HOUR, clip_seconds=20
     ),
-    Reserved("x-no-audio-", "NO_AUDIO", "A picture without sound.", formats=Formats.VIDEO_ONLY, media=Media.ABSENT),
+    Reserved("x-no-audio-", "NO_AUDIO", "A picture without sound.", formats=Formats.VIDEO_ONLY),
     # Failing on the way.
     Reserved("x-forbidden", "SOURCE_FORBIDDEN", "The media answers 403 Forbidden.", media=Media.FORBIDDEN),
     Reserved("x-reset----", "NETWORK_ERROR", "Every connection for the media is reset.", media=Media.RESET),
     Reserved("x-refused--", "NETWORK_ERROR", "The media's host can't be reached.", media=Media.UNREACHABLE),
-    Reserved("x-cut-short", "NETWORK_ERROR", "The media breaks off half way, at every attempt.", media=Media.CUT),
+    Reserved("x-cut-short", "TRUNCATED", "The media breaks off half way, at every attempt.", media=Media.CUT),
     Reserved("x-truncated", "TRUNCATED", "Says 20 s and has 12.", seconds=20, clip_seconds=12),
     Reserved("x-stalled--", "TIMEOUT", "The media stops coming half way, without a word.", media=Media.STALLED),
     Reserved("x-garbage--", "ENCODE_FAILED", "The media is no audio.", media=Media.GARBAGE),

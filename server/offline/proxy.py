@@ -129,5 +129,6 @@ class _Tunnel(asyncio.Protocol):
             transport.write(REFUSED)
             transport.close()
             return
+        transport.pause_reading()  # what comes next is for the TLS layer, which resumes
         transport.write(ESTABLISHED)
         self._proxy.secure(self, transport)
