@@ -114,11 +114,21 @@ function put(conversion, { news = false } = {}) {
     // An older answer that arrives after the last event.
     if (isOver(card.conversion) && !isOver(conversion)) return card;
     if (news && !isOver(card.conversion)) tell(conversion);
+    const left = conversion.queue_position === null ? card.conversion.queue_position : null;
     card.update(conversion);
+    if (left !== null) moveUp(left);
   }
   player.update(conversion);
   summarise();
   return card;
+}
+
+/** A place in the line has become free. The server tells only of what changed in itself, which those behind it didn't. */
+function moveUp(place) {
+  for (const card of cards.values()) {
+    const { queue_position: position } = card.conversion;
+    if (position > place) card.update({ ...card.conversion, queue_position: position - 1 });
+  }
 }
 
 /** Newest on top; those of one batch, which are made in an instant, in the batch's order. */
@@ -174,12 +184,12 @@ async function refresh() {
   try {
     const page = await api.list();
     if (api !== asked) return;
-    const listed = new Set(page.conversions.map((conversion) => conversion.conversion_id));
-    const oldest = page.next_cursor ? Date.parse(page.conversions.at(-1).created_at) : -Infinity;
+    const listed = new Set(page.jobs.map((conversion) => conversion.conversion_id));
+    const oldest = page.next_cursor ? Date.parse(page.jobs.at(-1).created_at) : -Infinity;
     for (const id of known) {
       if (!listed.has(id) && Date.parse(cards.get(id)?.conversion.created_at) > oldest) drop(id);
     }
-    for (const conversion of page.conversions.toReversed()) put(conversion);
+    for (const conversion of page.jobs.toReversed()) put(conversion);
     more(page.next_cursor);
     summarise();
   } catch (error) {
@@ -196,8 +206,8 @@ function more(next) {
 
 $('more').addEventListener('click', () => attempt(async () => {
   const page = await api.list(cursor);
-  for (const conversion of page.conversions.toReversed()) put(conversion);
-  cards.get(page.conversions[0]?.conversion_id)?.focus();
+  for (const conversion of page.jobs.toReversed()) put(conversion);
+  cards.get(page.jobs[0]?.conversion_id)?.focus();
   more(page.next_cursor);
 }));
 

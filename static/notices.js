@@ -84,7 +84,7 @@ export class Limits {
     clearTimeout(this.#timer);
     this.#box.hidden = false;
     this.#box.title = `Requests this key has left. It gets new ones at ${moment(new Date(resetAt))}.`;
-    this.#draw(limit, remaining, `${remaining} of ${limit} requests left`);
+    this.#draw(limit, remaining, `${remaining.toLocaleString()} of ${limit.toLocaleString()} requests left`);
     // Nothing asks the server just to know: when the window has passed, all that's certain is that it has.
     this.#timer = setTimeout(() => this.#draw(limit, limit, 'Requests refilled'), Math.min(2 ** 31 - 1, resetAt - Date.now()));
   }

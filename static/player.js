@@ -5,6 +5,7 @@ import { isOver, isReady, nameOf } from './card.js';
 import { clock } from './format.js';
 
 const REST_MS = 2_000; // between tries to play a stream that broke off
+const MOST_FAILURES = 5; // in a row
 
 export class Player {
   #root = document.getElementById('player');
@@ -18,6 +19,7 @@ export class Player {
   #conversion = null;
   #waiting = false; // for sound to be made
   #failedAt = -Infinity;
+  #failures = 0;
   #live = false; // what is loaded is the stream of an unfinished file, which has no ranges
   #dragging = false;
   #onChange;
@@ -54,6 +56,7 @@ export class Player {
   toggle(conversion) {
     if (conversion.conversion_id === this.id) return this.#toggle();
     this.close();
+    this.#failures = 0;
     this.#conversion = conversion;
     this.#root.hidden = false;
     this.#title.textContent = nameOf(conversion);
@@ -125,9 +128,12 @@ export class Player {
   #failed() {
     if (!this.#audio.hasAttribute('src') || this.#conversion === null) return;
     this.#failedAt = performance.now();
-    if (!isOver(this.#conversion)) return this.#wait('The sound broke off; it starts again by itself.');
-    if (this.#live) return this.#start(this.#audio.currentTime);
-    this.#say('This can’t be played. It may no longer be kept on the server.');
+    if (this.#audio.currentTime > 0) this.#failures = 0;
+    if (++this.#failures < MOST_FAILURES) {
+      if (!isOver(this.#conversion)) return this.#wait('The sound broke off; it starts again by itself.');
+      if (this.#live) return this.#start(this.#audio.currentTime);
+    }
+    this.#say('This can’t be played here. Perhaps it can be downloaded.');
     this.#show();
   }
 
