@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from server.config import JobsConfig
 from server.fairqueue import FairQueue
 from server.jobs import Artifact, Change, Conversion, Job, Quality, Status, new_id, utc_now
 from server.journal import Journal
+from server.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +60,13 @@ class Engine:
         artifacts: Artifacts,
         settings: JobsConfig,
         slots: int,
-        observe: Callable[[Job, Status], None] = lambda job, status: None,
+        metrics: Metrics,
     ) -> None:
         self._run = run
         self._journal = journal
         self._artifacts = artifacts
         self._settings = settings
-        self._observe = observe
+        self._metrics = metrics
         self.slots = slots
         self._free_slots = asyncio.BoundedSemaphore(slots)
         self.queue = FairQueue()
@@ -89,12 +91,15 @@ class Engine:
         return list(reversed(self._by_owner.get(owner, {}).values()))
 
     @property
-    def running(self) -> int:
-        return len(self._tasks)
+    def busy(self) -> int:
+        """Slots in use."""
+        return sum(job.status is Status.PROCESSING for job in self._tasks)
 
     @contextmanager
-    def watch(self, owner: str) -> Iterator[Watch]:
-        """Everything of `owner` that changes while the block is open."""
+    def watch(self, owner: str, most: int) -> Iterator[Watch]:
+        """Everything of `owner` that changes while the block is open. Raises QueueFull beyond `most` at a time."""
+        if len(self._watches.get(owner, ())) >= most:
+            raise errors.QueueFull(f"This key has {most} event streams open already. Close one.", retry_after=5)
         watch = Watch()
         self._watches.setdefault(owner, set()).add(watch)
         try:
@@ -153,7 +158,10 @@ class Engine:
     def _accept(self, owner: str, video_id: str, quality: Quality) -> Conversion:
         key = (video_id, quality.bitrate_kbps)
         job = self._jobs.get(key)
-        if job is None:
+        self._metrics.accepted.inc()
+        if job:
+            self._metrics.shared.inc()
+        else:
             job = self._jobs[key] = Job(*key, on_change=self._changed)
         conversion = Conversion(new_id(), owner, video_id, quality, utc_now(), job)
         self._enter(conversion)
@@ -161,7 +169,7 @@ class Engine:
         if job.artifact:
             self._artifacts.touch(job.artifact)
             self._finish(conversion, Status.COMPLETED)
-            self._observe(job, Status.COMPLETED)
+            self._metrics.ended(job, 1)
         elif job.status is Status.PROCESSING:
             conversion.advance(Status.PROCESSING)
         return conversion
@@ -189,7 +197,7 @@ class Engine:
             job.video_id, job.bitrate_kbps, status=Status.CANCELLED, progress=job.progress, media=job.media
         )
         self._finish(conversion, Status.CANCELLED)
-        self._observe(conversion.job, Status.CANCELLED)
+        self._metrics.ended(conversion.job, 1)
         job.changed.notify()
         self._drop_unshared(job)
 
@@ -266,6 +274,7 @@ class Engine:
 
     def _complete(self, job: Job, artifact: Artifact) -> None:
         job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
+        self._metrics.audio_seconds.inc(artifact.media.duration)
         self._end(job)
         self._make_room()
 
@@ -280,7 +289,7 @@ class Engine:
         self._deadlines.pop(job, None)
         for sharer in job.sharers:
             self._finish(sharer, job.status)
-        self._observe(job, job.status)
+        self._metrics.ended(job, len(job.sharers))
         self._journal.note(recovery.put(job.sharers))
         job.touch()
 
@@ -402,7 +411,8 @@ class Engine:
             if conversion.status is Status.QUEUED:
                 self.queue.push(conversion)
         await self.compact()
-        log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))
+        if conversions:
+            log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))
 
     @property
     def draining(self) -> bool:
@@ -411,6 +421,8 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
         self._draining = True
+        for watch in itertools.chain.from_iterable(self._watches.values()):
+            watch.changed.notify()
         for conversion in [c for c in self._table.values() if c.status is Status.QUEUED]:
             conversion.job.changed.notify()
             self.queue.discard(conversion)

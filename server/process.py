@@ -202,12 +202,14 @@ class Forked:
 
 
 def preload(module: str) -> None:
-    """Name the module that the forkserver imports before it forks. Call before the first `fork`."""
+    """Name the module that the forkserver imports before it forks. Call in the loop, before the first child."""
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 takes a thread for every child; 3.12 does this by itself.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+            watcher = asyncio.PidfdChildWatcher()
+            watcher.attach_loop(asyncio.get_running_loop())
+            asyncio.set_child_watcher(watcher)
     _context.set_forkserver_preload([module])
 
 

@@ -257,3 +257,10 @@ def _codec(acodec: str | None) -> str:
     """The family's name: `mp4a.40.2` is `aac`."""
     name = (acodec or "unknown").split(".")[0].lower()
     return {"mp4a": "aac"}.get(name, name)
+
+
+async def javascript_runtime() -> str:
+    """The JavaScript runtime yt-dlp finds by itself, like `deno 2.9.8`; empty when there is none."""
+    async with process.fork(CHILD, "runtime") as child:
+        event = await _event(child)
+    return str(event["runtime"]) if event else ""

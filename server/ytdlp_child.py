@@ -175,3 +175,14 @@ def check(events: Connection, base: Sequence[str], argv: Sequence[str], allowed:
         if whole.urls:
             report["changed"].append("urls")
     os.write(events.fileno(), json.dumps(report).encode() + b"\n")
+
+
+def runtime(events: Connection) -> None:
+    """Say which JavaScript runtime yt-dlp finds by itself."""
+    found = ""
+    with yt_dlp.YoutubeDL({"quiet": True}) as ydl:
+        for known in ydl._js_runtimes.values():
+            if known and known.info and known.info.supported:
+                found = f"{known.info.name} {known.info.version}"
+                break
+    os.write(events.fileno(), json.dumps({"event": "runtime", "runtime": found}).encode() + b"\n")

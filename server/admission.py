@@ -1,0 +1,37 @@
+"""Authentication, then limits: every API handler's first line."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from server import errors
+from server.appkeys import KEYS, LIMITER
+from server.auth import Key
+from server.border import EXTRA_HEADERS
+from server.ratelimit import Verdict
+
+
+def admit(request: web.Request) -> Key:
+    """The key that asks, charged with one request; the rate-limit headers go on whatever is answered.
+
+    Raises Unauthorized, KeyDisabled or RateLimited. Synchronous, so that a burst cannot slip in between.
+    """
+    app = request.app
+    key = app[KEYS].authenticate(request.headers.get("Authorization"))
+    request["key_name"] = key.name
+    verdict = app[LIMITER].charge(key.name, key.limits)
+    headers = request[EXTRA_HEADERS] = _headers(verdict)
+    if not verdict.allowed:
+        headers["Retry-After"] = str(verdict.retry_after)
+        raise errors.RateLimited(
+            f"This key's limit of {verdict.limit} requests is reached. Try again in {verdict.retry_after} s."
+        )
+    return key
+
+
+def _headers(verdict: Verdict) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(verdict.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(verdict.reset),
+    }

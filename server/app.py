@@ -1,0 +1,172 @@
+"""The composition root: every part is made here, lives in a cleanup context, and ends in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from server import body, border, downloads, events, ffmpeg, handlers, health, process, ytdlp
+from server.appkeys import (
+    ARTIFACTS,
+    ASSETS,
+    CONFIG,
+    ENGINE,
+    IDEMPOTENCY,
+    KEYS,
+    LIMITER,
+    METRICS,
+    READINESS,
+)
+from server.artifacts import Artifacts
+from server.auth import Key, Keys
+from server.config import Config
+from server.engine import Engine
+from server.idempotency import Idempotency
+from server.jobs import Artifact, Job
+from server.journal import Journal
+from server.metrics import Metrics
+from server.pipeline import Pipeline
+from server.ratelimit import Limits, RateLimiter
+from server.readiness import Readiness
+
+log = logging.getLogger(__name__)
+
+Run = Callable[[Job], Awaitable[Artifact]]
+
+ROUTES = (
+    ("POST", "/convert", handlers.convert),
+    ("POST", "/batch-convert", handlers.batch_convert),
+    ("GET", "/status", handlers.list_own),
+    ("GET", "/status/{conversion_id}", handlers.status),
+    ("DELETE", "/status/{conversion_id}", handlers.delete),
+    ("GET", "/status/{conversion_id}/events", events.of_one),
+    ("GET", "/events", events.of_all),
+    ("GET", "/static/downloads/{conversion_id}.mp3", downloads.audio),
+    ("GET", "/static/downloads/{conversion_id}.jpg", downloads.cover),
+    ("GET", "/healthz", health.healthz),
+    ("GET", "/readyz", health.readyz),
+    ("GET", "/metrics", health.metrics),
+    ("GET", "/openapi.json", health.openapi),
+    ("GET", "/docs", health.docs),
+    ("GET", "/", health.page),
+    ("GET", "/static/{name}", health.asset),
+)
+
+
+def create_app(
+    config: Config,
+    middlewares: Sequence[Middleware] = (),
+    *,
+    keys: Mapping[str, Key] | None = None,
+    run: Run | None = None,
+) -> web.Application:
+    """The whole server. `keys` are accepted beside those of the keys file, by the plain key.
+
+    `run` takes the place of yt-dlp and ffmpeg for who tests what is around them. Starting the application raises
+    ConfigError for what only shows then, and journal.Locked when another server uses the same state.
+    """
+    app = web.Application(middlewares=middlewares, client_max_size=body.MAX_BYTES)
+    app[CONFIG] = config
+    app[METRICS] = Metrics()
+    app[LIMITER] = RateLimiter()
+    app[IDEMPOTENCY] = Idempotency()
+    app[KEYS] = Keys(
+        config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {}
+    )
+    app[ASSETS] = health.assets()
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, handler)
+        if method == "GET" and handler not in (events.of_one, events.of_all):
+            app.router.add_route("HEAD", path, handler)
+    app.on_response_prepare.append(border.add_headers)
+    app.on_response_prepare.append(downloads.refuse_in_envelope)
+
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        async with _keys(app), _conversions(app, run):
+            yield
+
+    app.cleanup_ctx.append(lifetime)
+    return app
+
+
+def default_limits(config: Config) -> Limits:
+    return Limits(config.limits.per_minute, config.limits.per_hour, config.limits.per_day)
+
+
+@asynccontextmanager
+async def _keys(app: web.Application) -> AsyncIterator[None]:
+    await app[KEYS].load()
+    async with _background(app[KEYS].watch(), "watch keys"):
+        yield
+
+
+@asynccontextmanager
+async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[None]:
+    config, metrics = app[CONFIG], app[METRICS]
+    storage = config.storage
+    journal, records = await Journal.open(storage.state)
+    try:
+        artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
+        found = await artifacts.open()
+        ffmpeg_path, version = "ffmpeg", "unknown"
+        if run is None:
+            ffmpeg_path, version, ca_bundle, cache = await _tools(config)
+            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, metrics.stage).run
+        engine = app[ENGINE] = Engine(
+            run,
+            journal=journal,
+            artifacts=artifacts,
+            settings=config.jobs,
+            slots=config.jobs.slots or os.cpu_count() or 1,
+            metrics=metrics,
+        )
+        app[READINESS] = Readiness(config, version, ffmpeg_path, artifacts, journal)
+        await engine.restore(records, found)
+        metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
+        metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
+        metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.busy)
+        metrics.gauge("disk_used_bytes", "Size of all finished files.", lambda: artifacts.used_bytes)
+        async with _background(engine.run_forever(), "engine"):
+            yield
+            await engine.drain(0)
+    finally:
+        await journal.close()
+
+
+async def _tools(config: Config) -> tuple[str, str, Path | None, Path]:
+    """ffmpeg, yt-dlp's version, the bundle of authorities and yt-dlp's cache; each proven to work. May raise."""
+    process.preload(ytdlp.CHILD)
+    cache = config.storage.state / "yt-dlp-cache"
+    ca_bundle = None
+    if config.ytdlp.ca_file:
+        ca_bundle = config.storage.state / "authorities.pem"
+        await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
+    path, version = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
+    return path, version, ca_bundle, cache
+
+
+@asynccontextmanager
+async def _background(work: Awaitable[None], name: str) -> AsyncIterator[None]:
+    """Do `work` all along. Without it the server is no server, so if it fails, the server stops."""
+
+    async def guarded() -> None:
+        try:
+            await work
+        except Exception:
+            log.critical("%s failed; stopping", name, exc_info=True)
+            signal.raise_signal(signal.SIGTERM)
+
+    task = asyncio.create_task(guarded(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

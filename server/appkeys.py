@@ -1,0 +1,28 @@
+"""What the handlers find in the application, each under a typed key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from server.artifacts import Artifacts
+from server.auth import Keys
+from server.config import Config
+from server.engine import Engine
+from server.idempotency import Idempotency
+from server.metrics import Metrics
+from server.ratelimit import RateLimiter
+from server.readiness import Readiness
+
+CONFIG = web.AppKey("config", Config)
+KEYS = web.AppKey("keys", Keys)
+LIMITER = web.AppKey("limiter", RateLimiter)
+ENGINE = web.AppKey("engine", Engine)
+ARTIFACTS = web.AppKey("artifacts", Artifacts)
+METRICS = web.AppKey("metrics", Metrics)
+IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
+READINESS = web.AppKey("readiness", Readiness)
+#: The files of the page, by the name they are served under.
+ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)

@@ -1,0 +1,92 @@
+"""Server-Sent Events (HTML Living Standard §9.2): conversions as they change, the newest state of each.
+
+A client that connects late, comes back or reads slowly gets the current state, never an older one after a newer: what
+waits for it is at most one entry per conversion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+from aiohttp import web
+
+from server.admission import admit
+from server.appkeys import ENGINE
+from server.engine import Engine, Watch
+from server.forwarded import base_url
+from server.handlers import own
+from server.jobs import Conversion
+from server.representation import to_bytes
+
+#: At most five events a second for one conversion: seconds between two looks.
+INTERVAL = 0.2
+#: A comment is sent after so many seconds of silence, so that proxies and clients see the stream is alive.
+HEARTBEAT = 15.0
+#: Event streams open at a time for one key.
+MAX_STREAMS = 50
+
+
+async def of_one(request: web.Request) -> web.StreamResponse:
+    """`GET /status/{conversion_id}/events`: ends with the conversion."""
+    key = admit(request)
+    conversion = own(request, key)
+    return await _stream(request, key.name, [conversion], lambda one: one is conversion, ends_with=conversion)
+
+
+async def of_all(request: web.Request) -> web.StreamResponse:
+    """`GET /events`: begins with everything of this key that is not finished."""
+    key = admit(request)
+    unfinished = [one for one in reversed(request.app[ENGINE].owned_by(key.name)) if not one.finished]
+    return await _stream(request, key.name, unfinished, lambda one: True, ends_with=None)
+
+
+async def _stream(
+    request: web.Request,
+    owner: str,
+    first: list[Conversion],
+    wanted: Callable[[Conversion], bool],
+    *,
+    ends_with: Conversion | None,
+) -> web.StreamResponse:
+    request["long"] = True
+    engine = request.app[ENGINE]
+    base = base_url(request)
+    with engine.watch(owner, MAX_STREAMS) as watch:
+        for conversion in first:
+            watch.note(conversion)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b"retry: 2000\n: connected\n\n")
+        numbers = itertools.count(_after(request))
+        while not engine.draining:
+            for conversion in watch.take():
+                if wanted(conversion):
+                    await response.write(_event(next(numbers), to_bytes(conversion, engine.queue, base)))
+            if ends_with and (ends_with.finished or ends_with.removed) and not watch.pending:
+                break
+            await _next_change(engine, watch, response)
+        await response.write_eof()
+    return response
+
+
+async def _next_change(engine: Engine, watch: Watch, response: web.StreamResponse) -> None:
+    """Return when there is something to send, but not before the interval; keep the stream alive meanwhile."""
+    await asyncio.sleep(INTERVAL)
+    while not watch.pending and not engine.draining:
+        if not await watch.changed.wait(HEARTBEAT):
+            await response.write(b": still here\n\n")
+
+
+def _event(number: int, content: bytes) -> bytes:
+    return b"event: conversion\nid: %d\ndata: %b\n\n" % (number, content)
+
+
+def _after(request: web.Request) -> int:
+    """Where to go on counting. The state itself is always sent anew, so the number only has to grow."""
+    last = request.headers.get("Last-Event-ID", "")
+    return int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 16 else 1

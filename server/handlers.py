@@ -1,0 +1,153 @@
+"""The conversion API: each handler admits, reads, asks the engine, and shows what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+
+from aiohttp import web
+
+from server import body, errors
+from server.admission import admit
+from server.appkeys import CONFIG, ENGINE, IDEMPOTENCY
+from server.auth import Key
+from server.border import EXTRA_HEADERS
+from server.engine import Engine
+from server.forwarded import base_url
+from server.jobs import Conversion, Quality, Status
+from server.representation import to_bytes
+
+#: The longest `Prefer: wait=N` that is honoured, in seconds.
+MAX_WAIT = 60
+#: Conversions on one page of `GET /status`.
+DEFAULT_PAGE, MAX_PAGE = 50, 100
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+
+
+async def convert(request: web.Request) -> web.Response:
+    """`POST /convert`"""
+    key = admit(request)
+    raw = await body.read(request)
+    fields = body.parse(raw)
+    video_id = body.video(fields)
+    quality = body.quality(fields)
+    (conversion,) = await _submit(request, key, b"convert\0" + raw, [(video_id, quality)])
+    await _wait_if_preferred(request, conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+
+
+async def batch_convert(request: web.Request) -> web.Response:
+    """`POST /batch-convert`"""
+    key = admit(request)
+    raw = await body.read(request)
+    fields = body.parse(raw)
+    video_ids = body.videos(fields, most=request.app[CONFIG].jobs.max_batch)
+    quality = body.quality(fields)
+    wanted = [(video_id, quality) for video_id in video_ids]
+    conversions = await _submit(request, key, b"batch\0" + raw, wanted)
+    return _json(b'{"jobs":[' + _list(request, conversions) + b"]}")
+
+
+async def status(request: web.Request) -> web.Response:
+    """`GET /status/{conversion_id}`"""
+    conversion = own(request, admit(request))
+    await _wait_if_preferred(request, conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`DELETE /status/{conversion_id}`"""
+    conversion = own(request, admit(request))
+    await request.app[ENGINE].remove(conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+
+
+async def list_own(request: web.Request) -> web.Response:
+    """`GET /status`"""
+    key = admit(request)
+    query = request.query
+    limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
+    conversions = request.app[ENGINE].owned_by(key.name)
+    if (wanted := query.get("status")) is not None:
+        if wanted not in {one.value for one in Status}:
+            raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
+        conversions = [one for one in conversions if one.status == wanted]
+    if (cursor := query.get("cursor")) is not None:
+        after = _from_cursor(cursor)
+        conversions = [one for one in conversions if _place(one) < after]
+    page, rest = conversions[:limit], conversions[limit:]
+    following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
+    return _json(b'{"jobs":[' + _list(request, page) + b'],"next_cursor":' + following + b"}")
+
+
+def own(request: web.Request, key: Key) -> Conversion:
+    """The key's conversion that the address names. Another key's is answered as an unknown one."""
+    conversion = request.app[ENGINE].get(request.match_info["conversion_id"])
+    if conversion is None or conversion.owner != key.name:
+        raise errors.ConversionNotFound("There is no conversion with this id, or it has expired.")
+    return conversion
+
+
+async def _submit(
+    request: web.Request, key: Key, fingerprint: bytes, wanted: list[tuple[str, Quality]]
+) -> list[Conversion]:
+    base_url(request)  # a host that no link can be made of is refused before anything is accepted
+    engine = request.app[ENGINE]
+    return await request.app[IDEMPOTENCY].once(
+        key.name, request.headers.get("Idempotency-Key"), fingerprint, lambda: engine.submit(key.name, wanted)
+    )
+
+
+async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> None:
+    """`Prefer: wait=N` (RFC 7240 §4.3): hold the answer until the conversion ends or N seconds have passed."""
+    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
+    if not found:
+        return
+    seconds = min(int(found[1]), MAX_WAIT)
+    request[EXTRA_HEADERS]["Preference-Applied"] = f"wait={seconds}"
+    request["long"] = True
+    await until_finished(request.app[ENGINE], conversion, seconds)
+
+
+async def until_finished(engine: Engine, conversion: Conversion, seconds: float) -> None:
+    """Return when `conversion` has ended, the server shuts down, or `seconds` have passed."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not (conversion.finished or engine.draining):
+        left = deadline - loop.time()
+        if left <= 0 or not await conversion.job.changed.wait(left):
+            return
+
+
+def _list(request: web.Request, conversions: list[Conversion]) -> bytes:
+    base, queue = base_url(request), request.app[ENGINE].queue
+    return b",".join(to_bytes(conversion, queue, base) for conversion in conversions)
+
+
+def _json(content: bytes) -> web.Response:
+    return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _place(conversion: Conversion) -> tuple[float, str]:
+    """Where in the list, newest first; the id tells those of one moment apart."""
+    return conversion.created_at.timestamp(), conversion.id
+
+
+def _to_cursor(conversion: Conversion) -> str:
+    moment, conversion_id = _place(conversion)
+    return base64.urlsafe_b64encode(f"{moment!r} {conversion_id}".encode()).decode().rstrip("=")
+
+
+def _from_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        moment, _, conversion_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        return float(moment), conversion_id
+    except ValueError:
+        raise errors.InvalidRequest('"cursor" must be the next_cursor of an earlier answer.') from None
+
+
+def _whole(text: str, name: str, low: int, high: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not low <= int(text) <= high:
+        raise errors.InvalidRequest(f"{name} must be a whole number from {low} to {high}.")
+    return int(text)

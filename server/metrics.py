@@ -1,0 +1,67 @@
+"""What `GET /metrics` shows, in the Prometheus text format. No label holds anything a client can invent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from server.jobs import Job, Status
+
+_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+class Metrics:
+    """One registry per application, so that two in one process do not mix."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "ytmp3d_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
+        )
+        self.latency = Histogram(
+            "ytmp3d_request_seconds",
+            "Time to the end of the answer. Downloads, events and waiting are left out.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.conversions = Counter(
+            "ytmp3d_conversions",
+            "Conversions ended, by outcome and error code.",
+            ["outcome", "code"],
+            registry=registry,
+        )
+        self.shared = Counter(
+            "ytmp3d_conversions_shared", "Conversions answered from kept or running work.", registry=registry
+        )
+        self.accepted = Counter("ytmp3d_conversions_accepted", "Conversions accepted.", registry=registry)
+        self.audio_seconds = Counter("ytmp3d_audio_seconds", "Seconds of audio made.", registry=registry)
+        self.bytes_served = Counter("ytmp3d_bytes_served", "Bytes of MP3 sent to readers.", registry=registry)
+        self.stages = Histogram(
+            "ytmp3d_stage_seconds",
+            "Time of each stage of a conversion: extract and cover are yt-dlp's, encode is yt-dlp's and ffmpeg's.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """A value that is read when somebody asks."""
+        Gauge(f"ytmp3d_{name}", meaning, registry=self.registry).set_function(read)
+
+    def request(self, route: str, status: int, seconds: float | None) -> None:
+        """`route` is the pattern, never the address; `seconds` is None for answers that take as long as they like."""
+        self.requests.labels(route, str(status)).inc()
+        if seconds is not None:
+            self.latency.observe(seconds)
+
+    def ended(self, job: Job, conversions: int) -> None:
+        """So many conversions ended with `job`."""
+        code = job.error.code if job.status is Status.FAILED and job.error else ""
+        self.conversions.labels(job.status.value, code).inc(conversions)
+
+    def stage(self, name: str, seconds: float) -> None:
+        self.stages.labels(name).observe(seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,83 @@
+"""Reserved API keys: faults of the API on demand, for who tests a client. They exist in offline mode only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from server import errors
+from server.admission import admit
+from server.appkeys import ASSETS
+from server.auth import Key
+from server.offline.catalogue import RESERVED
+from server.ratelimit import Limits
+
+#: Every so many requests of the failing key are answered 500.
+FAIL_EVERY = 3
+#: Seconds added to every answer of the slow key.
+LATENCY = 2.0
+
+_PUBLISHED = Limits(100, 1000, 10_000)
+_UNLIMITED = Limits(*(1_000_000_000,) * 3)
+
+
+@dataclass(frozen=True)
+class ReservedKey:
+    """A key and what happens to who uses it, in a line for the docs."""
+
+    key: str
+    limits: Limits
+    behaviour: str
+    disabled: bool = False
+
+
+TABLE = (
+    ReservedKey("test-unlimited", _UNLIMITED, "No limits that a test suite could meet."),
+    ReservedKey("test-tiny-limits", Limits(3, 1000, 10_000), "429 RATE_LIMITED after 3 requests in a minute."),
+    ReservedKey("test-disabled", _PUBLISHED, "403 KEY_DISABLED.", disabled=True),
+    ReservedKey("test-failing", _UNLIMITED, f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved."),
+    ReservedKey("test-slow", _UNLIMITED, f"Every answer comes {LATENCY:g} seconds late."),
+)
+RESERVED_KEYS = {one.key: Key(one.key, one.limits, disabled=one.disabled) for one in TABLE}
+
+
+def offline_faults() -> Middleware:
+    """The middleware that makes the failing key fail and the slow one slow, and lists all in the description."""
+    asked: Counter[str] = Counter()
+
+    @web.middleware
+    async def faults(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path == "/openapi.json":
+            return await _description(request)
+        key = request.headers.get("Authorization", "").partition(" ")[2].strip()
+        if key == "test-slow":
+            await asyncio.sleep(LATENCY)
+        elif key == "test-failing":
+            asked[key] += 1
+            if asked[key] % FAIL_EVERY == 0:
+                admit(request)
+                raise errors.InternalError("This key fails on every third request, as it should.")
+        return await handler(request)
+
+    return faults
+
+
+async def _description(request: web.Request) -> web.Response:
+    text = await asyncio.to_thread(request.app[ASSETS]["openapi.json"].read_text, "utf-8")
+    return web.json_response({**json.loads(text), "x-reserved": reserved()})
+
+
+def reserved() -> dict[str, list[dict[str, str]]]:
+    """Every reserved video and key, as the docs show them."""
+    return {
+        "videos": [{"id": one.video_id, "outcome": one.outcome, "summary": one.summary} for one in RESERVED.values()],
+        "keys": [{"key": one.key, "behaviour": one.behaviour} for one in TABLE],
+    }

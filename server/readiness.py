@@ -1,0 +1,73 @@
+"""Whether conversions can work right now: what `GET /readyz` answers and `doctor` reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from server import ffmpeg, process, ytdlp
+from server.artifacts import Artifacts
+from server.config import Config
+from server.journal import Journal
+
+log = logging.getLogger(__name__)
+
+#: YouTube changes often: yt-dlp itself warns from this age on, in days.
+OLD_AFTER_DAYS = 90
+
+
+@dataclass
+class Readiness:
+    """The tools' versions as found at start, and the parts that can fail later."""
+
+    config: Config
+    ytdlp_version: str
+    ffmpeg_path: str
+    artifacts: Artifacts
+    journal: Journal
+    _runtime: str | None = field(default=None, init=False)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def report(self) -> tuple[list[str], list[str]]:
+        """What stops conversions, and what may; each in a sentence that says what to do."""
+        problems: list[str] = []
+        warnings: list[str] = []
+        age = ytdlp_age(self.ytdlp_version)
+        if age is not None and age > OLD_AFTER_DAYS:
+            warnings.append(f"yt-dlp {self.ytdlp_version} is {age} days old. {UPDATE_YTDLP}")
+        try:
+            await ffmpeg.version(self.ffmpeg_path)
+        except process.ChildFailed as error:
+            problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or install the requirements again.")
+        if await self._javascript_runtime() == "":
+            warnings.append(NO_RUNTIME)
+        if not await self.artifacts.room():
+            problems.append("The disk is full. Make room, or lower [storage] disk_budget_mb.")
+        if self.journal.failing:
+            problems.append("The journal cannot be written. Check the disk and the rights of the state folder.")
+        return problems, warnings
+
+    async def _javascript_runtime(self) -> str:
+        """Asked once: it takes a process start."""
+        async with self._asking:
+            if self._runtime is None:
+                self._runtime = await ytdlp.javascript_runtime()
+        return self._runtime
+
+
+UPDATE_YTDLP = "Update it: `.venv/bin/pip install --upgrade 'yt-dlp[default,deno]'`, then restart the server."
+NO_RUNTIME = (
+    "yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. "
+    "Install its own: `.venv/bin/pip install 'yt-dlp[default,deno]'`."
+)
+
+
+def ytdlp_age(version: str) -> int | None:
+    """Days since the release that `version` (YYYY.MM.DD…) names."""
+    found = re.match(r"(\d{4})\.(\d{1,2})\.(\d{1,2})", version)
+    if not found:
+        return None
+    return (datetime.now(UTC).date() - date(*map(int, found.groups()))).days
