@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import secrets
+import socket
 
 from aiohttp import web
 
@@ -121,8 +122,20 @@ def _asked_for(video_id: str) -> tuple[Reserved, Video]:
 
 
 async def _posted_id(request: web.Request) -> str:
+    _acknowledge(request)
     try:
         body = await request.json()
     except ValueError:
         raise web.HTTPBadRequest from None
     return str(body.get("videoId", "")) if isinstance(body, dict) else ""
+
+
+def _acknowledge(request: web.Request) -> None:
+    """Has the headers acknowledged at once, where the system can.
+
+    Behind a proxy urllib3 leaves Nagle's algorithm on, so it sends the body only after that acknowledgement, which
+    Linux would delay for 40 ms: a third of an extraction.
+    """
+    connection = request.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_QUICKACK"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
