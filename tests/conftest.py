@@ -7,8 +7,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from serverprocess import ServerProcess
 
 SmallDisk = Callable[[int], Path]
+NewServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[NewServer]:
+    """Makes servers (see `ServerProcess`) that end with the test; their files are in a folder of their own."""
+    servers: list[ServerProcess] = []
+
+    def make(settings: str = "", *, folder: Path | None = None, **environment: str) -> ServerProcess:
+        server = ServerProcess(folder or tmp_path / "server", settings, **environment)
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.end()
 
 
 @pytest.fixture
