@@ -92,7 +92,7 @@ export class Player {
     if (this.#conversion.status === 'queued') return this.#wait('Starts as soon as there is sound.');
     this.#waiting = false;
     this.#live = !isOver(this.#conversion);
-    this.#audio.src = here(this.#conversion.download_url);
+    this.#audio.src = here(this.#conversion.download_url) + (this.#live ? '?tag=no' : '');
     if (from) this.#audio.currentTime = from;
     this.#say(this.#live ? 'Starts as soon as there is sound.' : '');
     this.#showTime(from);
