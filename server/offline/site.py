@@ -62,7 +62,8 @@ class Site:
 
     async def player(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(await _posted_id(request))
-        self._attempts[entry.video_id] += 1
+        if entry.media is Media.FORBIDDEN_FIRST:
+            self._attempts[entry.video_id] += 1
         posed = self._examiner.pose(secrets.token_hex(8))
         return web.json_response(answers.player_response(shown, entry, self._attempts[entry.video_id], posed))
 
