@@ -68,6 +68,7 @@ class Pipeline:
                 url=youtube.canonical_url(job.video_id),
                 cover=job.cover,
                 sample_rate=source.sample_rate,
+                channels=source.channels,
             )
             seconds = await self._encode(job, source, argv, part)
         _verify(media, seconds)

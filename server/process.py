@@ -52,12 +52,13 @@ class ChildFailed(Exception):
 class Spawned:
     """A running child that the server started. Its stderr is read all along and its end kept."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, *, leads_group: bool) -> None:
         if process.stdout is None or process.stderr is None:
             raise AssertionError("spawned without pipes")
         self.pid = process.pid
         self.stdout = process.stdout
         self._process = process
+        self._leads_group = leads_group
         self._tail = bytearray()
         self._reader = asyncio.create_task(self._read_stderr(process.stderr), name=f"stderr of {process.pid}")
 
@@ -80,8 +81,9 @@ class Spawned:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
+        # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
+        self._process._transport.close()  # type: ignore[attr-defined]  # there is no public way
         await self._process.wait()
-        # A grandchild could hold stderr open: whoever reads must not wait for it.
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
@@ -96,7 +98,8 @@ async def spawn(
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
-    `group` is the process group to join; it must be alive. The child has ended when the block is left.
+    `group` is the process group to join; it must be alive. Without one the child leads its own, and all of it has ended
+    when the block is left.
     """
     try:
         process = await _uncancelled(
@@ -113,7 +116,7 @@ async def spawn(
         )
     except OSError as error:
         raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
-    child = Spawned(process)
+    child = Spawned(process, leads_group=group is None)
     try:
         yield child
     finally:

@@ -23,13 +23,15 @@ from server import auth, border, ffmpeg, journal, process, ytdlp
 from server.app import create_app, default_limits
 from server.appkeys import ENGINE
 from server.auth import Key
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, YtdlpConfig
 from server.logs import logging_to_stderr
 from server.offline import offline_youtube
 from server.offline.keys import RESERVED_KEYS, offline_faults
 
 #: The key that published examples carry; offline mode accepts it as it is.
 EXAMPLE_KEY = "YOUR_API_KEY"
+#: Who tests a client does not want to wait for a source that never answers.
+IMPATIENT = ("--socket-timeout", "3", "--retries", "1")
 #: The name of the key that is made when none is configured.
 AUTOMATIC = "local"
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
@@ -93,9 +95,7 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
         async with offline_youtube(own / "youtube", path, rate_kbps=config.offline.rate_kbps) as youtube:
             config = dataclasses.replace(
                 config,
-                ytdlp=dataclasses.replace(
-                    config.ytdlp, proxy=youtube.proxy, ca_file=youtube.ca_file, cookies=None, args=()
-                ),
+                ytdlp=YtdlpConfig(args=IMPATIENT, proxy=youtube.proxy, ca_file=youtube.ca_file),
             )
             keys = {EXAMPLE_KEY: Key("example", default_limits(config)), **RESERVED_KEYS}
             async with running(config, keys=keys, middlewares=[offline_faults()]) as server:

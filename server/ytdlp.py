@@ -63,6 +63,8 @@ FAILURES: tuple[tuple[str, type[errors.JobError]], ...] = (
     ("has been removed", errors.VideoUnavailable),
     ("been terminated", errors.VideoUnavailable),
     ("no space left on device", errors.DiskFull),
+    ("read timed out", errors.Timeout),
+    ("read operation timed out", errors.Timeout),
     ("giving up after", errors.NetworkError),
     ("failed to resolve", errors.NetworkError),
     ("connection", errors.NetworkError),
@@ -85,14 +87,15 @@ class BrokenPipe(errors.JobError):
     text = errors.EncodeFailed.text
 
 
-def failure(message: str) -> errors.JobError:
-    """The job error that yt-dlp's `message` amounts to."""
-    said = message.lower().replace("’", "'")
-    if "broken pipe" in said or "errno 32" in said:
+def failure(message: str, log: str = "") -> errors.JobError:
+    """The job error that yt-dlp's `message` amounts to; where it says nothing, its warnings in `log` may."""
+    if "broken pipe" in message.lower():
         return BrokenPipe()
-    for fragment, error in FAILURES:
-        if fragment in said:
-            return error()
+    for text in (message, log):
+        said = text.lower().replace("’", "'")
+        for fragment, error in FAILURES:
+            if fragment in said:
+                return error("YouTube stopped sending. Try again later.") if error is errors.Timeout else error()
     return errors.JobFailed("yt-dlp could not convert this video. Updating yt-dlp often helps.")
 
 
@@ -167,13 +170,15 @@ class Run:
     def __init__(self, child: process.Forked) -> None:
         self.child = child
         self.sample_rate: int | None = None
+        self.channels: int | None = None
+        self._downloaded = False
 
     async def media(self) -> Media:
         """What the video is. Raises the JobError that says why there is none."""
         event = await self._next()
         if event["event"] != "media":
             raise errors.JobFailed()
-        self.sample_rate = event["sample_rate"]
+        self.sample_rate, self.channels = event["sample_rate"], event["channels"]
         bitrate, date = event["bitrate_kbps"], event["date"]
         return Media(
             title=_whole(event["title"]) or "Untitled",
@@ -184,30 +189,25 @@ class Run:
         )
 
     async def cover(self) -> Path | None:
-        """The thumbnail as it came, or None."""
-        event = await self._next()
-        if event["event"] == "cover":
-            return Path(event["file"]) if event["file"] else None
-        # A short clip was downloaded before its cover came, or it failed at once.
-        self._kept = event
-        return None
+        """The thumbnail as it came, or None. A short clip may be downloaded before its cover comes."""
+        while (event := await self._next())["event"] != "cover":
+            self._downloaded = True
+        return Path(event["file"]) if event["file"] else None
 
     async def finish(self) -> None:
         """Returns once all audio was handed on. Raises the JobError that says why it was not."""
-        while (await self._next())["event"] == "cover":
-            pass
-
-    _kept: dict[str, Any] | None = None
+        while not self._downloaded:
+            self._downloaded = (await self._next())["event"] == "downloaded"
 
     async def _next(self) -> dict[str, Any]:
-        event, self._kept = self._kept, None
-        event = event or await _event(self.child)
+        event = await _event(self.child)
         if event is None:
             raise errors.JobFailed() from process.ChildFailed(f"yt-dlp ended with {await self.child.wait()}")
         if event["event"] == "refused":
             raise errors.JOB_ERRORS[event["code"]]()
         if event["event"] == "failed":
-            raise failure(event["message"]) from process.ChildFailed(event["message"], stderr=event["log"])
+            cause = process.ChildFailed(event["message"], stderr=event["log"])
+            raise failure(event["message"], event["log"]) from cause
         return event
 
 

@@ -3,7 +3,7 @@
 The forkserver imports it once, so that every child starts with yt-dlp, its YouTube extractor and a first `YoutubeDL`
 already made. It talks to `ytdlp.py` by events, one line of JSON each:
 
-    {"event": "media", "title", "artist", "duration", "date", "codec", "bitrate_kbps", "sample_rate"}
+    {"event": "media", "title", "artist", "duration", "date", "codec", "bitrate_kbps", "sample_rate", "channels"}
     {"event": "cover", "file": a path or null}
     {"event": "downloaded"}                         all audio is in the pipe
     {"event": "refused", "code": a job error code}  by our own rules
@@ -105,6 +105,7 @@ class _Run:
             codec=info.get("acodec"),
             bitrate_kbps=info.get("abr"),
             sample_rate=info.get("asr"),
+            channels=info.get("audio_channels"),
         )
         if self.rules["cover"] and info.get("thumbnail"):
             self.cover = threading.Thread(target=self._fetch_cover, args=(ydl, info["thumbnail"]), name="cover")
