@@ -5,9 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from server import errors
-from server.appkeys import KEYS, LIMITER
+from server.appkeys import EXTRA_HEADERS, KEY_NAME, KEYS, LIMITER
 from server.auth import Key
-from server.border import EXTRA_HEADERS
 from server.ratelimit import Verdict
 
 
@@ -18,7 +17,7 @@ def admit(request: web.Request) -> Key:
     """
     app = request.app
     key = app[KEYS].authenticate(request.headers.get("Authorization"))
-    request["key_name"] = key.name
+    request[KEY_NAME] = key.name
     verdict = app[LIMITER].charge(key.name, key.limits)
     headers = request[EXTRA_HEADERS] = _headers(verdict)
     if not verdict.allowed:

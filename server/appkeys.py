@@ -1,4 +1,4 @@
-"""What the handlers find in the application, each under a typed key."""
+"""What the handlers find in the application, and keep in a request, each under a typed key."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
 READINESS = web.AppKey("readiness", Readiness)
 #: The files of the page, by the name they are served under.
 ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
+
+#: In a request: its id, the name of its key, and the headers that its handler wants on whatever is answered.
+REQUEST_ID = web.RequestKey("request_id", str)
+KEY_NAME = web.RequestKey("key_name", str)
+EXTRA_HEADERS = web.RequestKey[dict[str, str]]("extra_headers", dict)
+#: In a request whose answer takes as long as it likes, so that its time says nothing.
+UNHURRIED = web.RequestKey("unhurried", bool)

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from server import errors
-from server.appkeys import CONFIG, METRICS
+from server.appkeys import CONFIG, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
 from server.logs import RequestLog
 from server.metrics import Metrics
 
@@ -45,9 +45,6 @@ _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer, Last-E
 _ALLOWED_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-#: Where a request keeps its id, and the headers that its handler wants on the answer.
-REQUEST_ID = "request_id"
-EXTRA_HEADERS = "extra_headers"
 #: What the log and the metrics call a request that found no route.
 _NO_ROUTE = "unmatched"
 
@@ -165,7 +162,7 @@ class Border:
         except (AttributeError, AssertionError):
             resource = None
         route = resource.canonical if resource else _NO_ROUTE
-        self._metrics.request(route, status, None if request.get("long") else seconds)
+        self._metrics.request(route, status, None if request.get(UNHURRIED) else seconds)
         self._log.line(request, route, status, seconds)
 
 

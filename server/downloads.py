@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from prometheus_client import Counter
 
 from server import border, errors, filename
-from server.appkeys import ARTIFACTS, ENGINE, METRICS
+from server.appkeys import ARTIFACTS, ENGINE, METRICS, UNHURRIED
 from server.jobs import Artifact, Conversion, Job, Status
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
@@ -26,7 +26,7 @@ _CHUNK = 64 * 1024
 
 async def audio(request: web.Request) -> web.StreamResponse:
     """`GET /static/downloads/{conversion_id}.mp3`; `HEAD` answers at once."""
-    request["long"] = True
+    request[UNHURRIED] = True
     engine = request.app[ENGINE]
     conversion = engine.get(request.match_info["conversion_id"])
     if conversion is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from server.admission import admit
-from server.appkeys import ENGINE
+from server.appkeys import ENGINE, UNHURRIED
 from server.engine import Engine, Watch
 from server.forwarded import base_url
 from server.handlers import own
@@ -50,7 +50,7 @@ async def _stream(
     *,
     ends_with: Conversion | None,
 ) -> web.StreamResponse:
-    request["long"] = True
+    request[UNHURRIED] = True
     engine = request.app[ENGINE]
     base = base_url(request)
     with engine.watch(owner, MAX_STREAMS) as watch:

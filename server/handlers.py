@@ -10,9 +10,8 @@ from aiohttp import web
 
 from server import body, errors
 from server.admission import admit
-from server.appkeys import CONFIG, ENGINE, IDEMPOTENCY
+from server.appkeys import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, UNHURRIED
 from server.auth import Key
-from server.border import EXTRA_HEADERS
 from server.engine import Engine
 from server.forwarded import base_url
 from server.jobs import Conversion, Quality, Status
@@ -106,7 +105,7 @@ async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> No
         return
     seconds = min(int(found[1]), MAX_WAIT)
     request[EXTRA_HEADERS]["Preference-Applied"] = f"wait={seconds}"
-    request["long"] = True
+    request[UNHURRIED] = True
     await until_finished(request.app[ENGINE], conversion, seconds)
 
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from server.appkeys import KEY_NAME, REQUEST_ID
 from server.config import LogConfig
 
 #: No line is longer, in characters.
@@ -98,15 +99,15 @@ class RequestLog:
     def line(self, request: web.Request, route: str, status: int, seconds: float) -> None:
         if not log.isEnabledFor(logging.INFO) or (status >= 400 and self._too_many()):
             return
-        request_id = request.get("request_id", "")
+        request_id = request.get(REQUEST_ID, "")
         fields = {
             "request_id": request_id,
             "method": request.method[:10],
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            "client": request.get("client") or request.remote,
-            "key": request.get("key_name"),
+            "client": request.remote,
+            "key": request.get(KEY_NAME),
         }
         log.info(
             "%s %s %d %.1f ms %s %s id=%s",

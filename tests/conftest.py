@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from api import Api, serving
 from serverprocess import ServerProcess
 
 SmallDisk = Callable[[int], Path]
 NewServer = Callable[..., ServerProcess]
+StartApi = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def start_api(tmp_path: Path) -> AsyncIterator[StartApi]:
+    """Serves the application in this process, with a stub in place of yt-dlp and ffmpeg (see `api.serving`)."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*, folder: Path = tmp_path / "api", **settings: Any) -> Api:
+            return await stack.enter_async_context(serving(folder, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def api(start_api: StartApi) -> Api:
+    return await start_api()
 
 
 @pytest.fixture
