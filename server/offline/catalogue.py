@@ -202,6 +202,7 @@ _ALL = (
         media=Media.FORBIDDEN_FIRST,
     ),
     Reserved("x-slow-----", "completed", "20 s of audio that take about 10 s to come.", seconds=20, source_kbps=128),
+    Reserved("x-4-minutes", "completed", "Four minutes long, as a song is.", seconds=240, kbps=128),
     Reserved("x-one-hour-", "completed", "One hour long.", seconds=HOUR, kbps=48),
     Reserved("x-1-second-", "completed", "One second long.", seconds=1),
     Reserved(

@@ -1,0 +1,89 @@
+"""How much time, processor and memory a tree of processes takes. Linux (/proc)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_EVERY = 0.02
+
+
+@dataclass
+class Usage:
+    """`cpu` in seconds; `peak` is the largest sum of resident memory seen, in MB, pages shared counted in each."""
+
+    cpu: float = 0.0
+    peak: float = 0.0
+
+
+def family(root: int) -> list[int]:
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (stat := _stat(int(folder.name))):
+            parents[int(folder.name)] = int(stat[1])
+    members = [root]
+    for member in members:
+        members += [pid for pid, parent in parents.items() if parent == member]
+    return members
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def cpu_seconds(root: int) -> float:
+    """Of everything in the tree and everything that was reaped in it."""
+    total = 0
+    for pid in family(root):
+        if stat := _stat(pid):
+            total += sum(map(int, stat[11:15]))
+    return total / _TICK
+
+
+def _resident(root: int) -> float:
+    pages = 0
+    for pid in family(root):
+        if stat := _stat(pid):
+            pages += int(stat[21])
+    return pages * _PAGE / 1e6
+
+
+@contextmanager
+def watched(root: int) -> Iterator[Usage]:
+    """What the tree below `root` uses while the block runs."""
+    usage, before, ended = Usage(), cpu_seconds(root), threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_EVERY):
+            usage.peak = max(usage.peak, _resident(root))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield usage
+    finally:
+        usage.cpu = cpu_seconds(root) - before
+        ended.set()
+        thread.join()
+
+
+def table(title: str, columns: list[str], rows: dict[str, list[list[float]]]) -> None:
+    """Print the median of each column, with its smallest and largest, for each row."""
+    print(f"\n{title}\n{'':28}" + "".join(f"{column:>24}" for column in columns))
+    for name, runs in rows.items():
+        cells = []
+        for values in zip(*runs, strict=True):
+            known = [value for value in values if value == value]  # NaN: does not apply
+            low, high = (min(known), max(known)) if known else (0.0, 0.0)
+            cells.append(f"{statistics.median(known):9.2f} ({low:.2f}-{high:.2f})" if known else "-")
+        print(f"{name:28}" + "".join(f"{cell:>24}" for cell in cells))
