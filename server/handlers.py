@@ -100,7 +100,9 @@ async def _submit(
 
 async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> None:
     """`Prefer: wait=N` (RFC 7240 §4.3): hold the answer until the conversion ends or N seconds have passed."""
-    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
+    if "Prefer" not in request.headers:
+        return
+    found = _WAIT.search(",".join(request.headers.getall("Prefer")))
     if not found:
         return
     seconds = min(int(found[1]), MAX_WAIT)

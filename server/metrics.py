@@ -19,6 +19,7 @@ class Metrics:
         self.requests = Counter(
             "ytmp3d_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
         )
+        self._by_route: dict[tuple[str, int], Counter] = {}  # looking a label up costs more than counting
         self.latency = Histogram(
             "ytmp3d_request_seconds",
             "Time to the end of the answer. Downloads, events and waiting are left out.",
@@ -51,7 +52,10 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float | None) -> None:
         """`route` is the pattern, never the address; `seconds` is None for answers that take as long as they like."""
-        self.requests.labels(route, str(status)).inc()
+        counter = self._by_route.get((route, status))
+        if counter is None:
+            counter = self._by_route[route, status] = self.requests.labels(route, str(status))
+        counter.inc()
         if seconds is not None:
             self.latency.observe(seconds)
 
