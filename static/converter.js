@@ -5,6 +5,7 @@ import { readLinks, videosOf } from './links.js';
 import { announce } from './notices.js';
 
 const AT_ONCE = 50; // the most links the server takes in one request, unless its owner said otherwise
+const A_CLICK_MS = 250; // what is being clicked when the box loses the focus must not move away under the pointer
 const PROBLEMS_SHOWN = 6;
 const QUALITY_KEY = 'ytmp3d.quality';
 
@@ -17,6 +18,7 @@ export class Converter {
   #error = document.getElementById('form-error');
   #send;
   #sending = false;
+  #listed = '[]'; // the problems on show
   #lastTry = null; // {body, idempotencyKey}: pressed again after a lost answer, nothing is converted twice
 
   /** `send(urls, quality, idempotencyKey)` converts them in one request, or throws when none of them was accepted and the rest should stay. */
@@ -26,8 +28,11 @@ export class Converter {
       event.preventDefault();
       this.#submit();
     });
-    this.#text.addEventListener('input', (event) => this.#judge({ typing: !/^insertFrom/.test(event.inputType ?? '') }));
-    this.#text.addEventListener('blur', () => this.#judge());
+    this.#text.addEventListener('input', (event) => {
+      this.#error.textContent = '';
+      this.#judge({ typing: !/^insertFrom/.test(event.inputType ?? '') });
+    });
+    this.#text.addEventListener('blur', () => setTimeout(() => this.#judge(), A_CLICK_MS));
     this.#text.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
@@ -50,6 +55,7 @@ export class Converter {
 
   async #submit() {
     if (this.#sending) return;
+    this.#error.textContent = '';
     const links = this.#judge();
     const videos = videosOf(links);
     if (videos.length === 0) {
@@ -106,10 +112,8 @@ export class Converter {
     const caret = typing ? this.#text.selectionEnd : null;
     const wrong = links.filter((link) => link.problem && !(caret !== null && link.start <= caret && caret <= link.end));
     this.#mark(wrong);
-    const shown = wrong.slice(0, PROBLEMS_SHOWN).map((link) => this.#problem(link));
-    this.#problems.replaceChildren(...shown, ...(wrong.length ? [this.#dismissal(wrong, wrong.length - shown.length)] : []));
+    this.#list(wrong);
     this.#text.setAttribute('aria-invalid', String(wrong.length > 0));
-    this.#error.textContent = '';
     const count = videosOf(links).length;
     this.#button.textContent = count > 1 ? `Convert ${count} videos` : 'Convert';
     return links;
@@ -126,6 +130,14 @@ export class Converter {
       at = end;
     }
     this.#marks.replaceChildren(...pieces, `${text.slice(at)}\n`);
+  }
+
+  #list(wrong) {
+    const state = JSON.stringify(wrong);
+    if (this.#listed === state) return;
+    this.#listed = state;
+    const shown = wrong.slice(0, PROBLEMS_SHOWN).map((link) => this.#problem(link));
+    this.#problems.replaceChildren(...shown, ...(wrong.length ? [this.#dismissal(wrong, wrong.length - shown.length)] : []));
   }
 
   #problem(link) {

@@ -7,6 +7,7 @@ const HOSTS = new Set([
 ]);
 const SHORT_HOSTS = new Set(['youtu.be', 'www.youtu.be']);
 const VIDEO_ID = /^[A-Za-z0-9_-]{11}$/;
+const NO_IDS = new Set(['videoseries', 'live_stream']); // players of something else, whose names have an id's length
 const WORD = /[^\s<>"'`«»“”„|,;()[\]{}]+/g;
 const LOOKS_LIKE_A_LINK = /^(?:[a-z][a-z0-9+.-]*:\/\/|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#:]|$))/i;
 const NAMES_A_HOST_WE_KNOW = /^(?:[a-z]+\.)?(?:youtu\.be|youtube(?:-nocookie)?\.com)/i;
@@ -42,7 +43,8 @@ function judge(word) {
   if (!HOSTS.has(host) && !SHORT_HOSTS.has(host)) return { problem: `${host} is not YouTube.` };
   if (url.username || url.password || url.port) return { problem: 'This is not a usual YouTube link.' };
   const id = SHORT_HOSTS.has(host) ? url.pathname.split('/')[1] : idOnYouTube(url);
-  if (id === undefined) return { problem: whatElse(url) };
+  if (new Set(url.searchParams.getAll('v')).size > 1) return { problem: 'This link names more than one video.' };
+  if (id === undefined || NO_IDS.has(id)) return { problem: whatElse(url) };
   if (!VIDEO_ID.test(id)) return { problem: 'The end of this link is missing or mistyped: a video’s id has 11 characters.' };
   return { id, url: `https://www.youtube.com/watch?v=${id}` };
 }
