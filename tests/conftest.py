@@ -39,7 +39,8 @@ def new_server(tmp_path: Path) -> Iterator[NewServer]:
     servers: list[ServerProcess] = []
 
     def make(settings: str = "", *, folder: Path | None = None, **environment: str) -> ServerProcess:
-        server = ServerProcess(folder or tmp_path / "server", settings, **environment)
+        beside = tmp_path / f"server{len(servers)}"
+        server = ServerProcess(folder or tmp_path / "server", settings, beside=beside, **environment)
         servers.append(server)
         return server
 

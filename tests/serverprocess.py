@@ -68,16 +68,17 @@ def until(happened: Callable[[], Any], seconds: float, what: str = "") -> Any:
 class ServerProcess:
     """The server whose files are all in `folder`; `start` it as often as you like."""
 
-    def __init__(self, folder: Path, settings: str = "", **environment: str) -> None:
-        """`settings` is TOML whose sections add to, or change, `SETTINGS`."""
+    def __init__(self, folder: Path, settings: str = "", *, beside: Path | None = None, **environment: str) -> None:
+        """`settings` is TOML whose sections add to, or change, `SETTINGS`; its log and the like go `beside`."""
+        beside = beside or folder
         self.folder = folder
         self.downloads = folder / "downloads"
         self.mark = uuid.uuid4().hex
         self.port = 0
-        self._log = folder.with_name(folder.name + ".log")
-        self._config = folder.with_name(folder.name + ".toml")
+        self._log = beside.with_suffix(".log")
+        self._config = beside.with_suffix(".toml")
         self._config.write_text(_merged(SETTINGS, settings))
-        self._port_file = folder.with_name(folder.name + ".port")
+        self._port_file = beside.with_suffix(".port")
         self._environment = {**os.environ, **environment, MARK: self.mark}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -217,6 +218,17 @@ class ServerProcess:
 
 def link(conversion_id: str) -> str:
     return f"/static/downloads/{conversion_id}.mp3"
+
+
+def open_files(pid: int) -> bytes:
+    """The names of all that a process has open, one a line."""
+    names = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            names.append(bytes(descriptor.readlink()))
+        except FileNotFoundError:
+            continue
+    return b"\n".join(names)
 
 
 def all_processes() -> list[Process]:

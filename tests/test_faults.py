@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NewServer
-from serverprocess import Answer, ServerProcess, until
+from serverprocess import Answer, ServerProcess, open_files, until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc")
 
@@ -202,13 +202,3 @@ def test_a_second_server_on_the_same_state_says_so_and_exits(new_server: NewServ
 def refusal(server: ServerProcess) -> Answer | None:
     answer = server.request("POST", "/convert", {"url": "https://youtu.be/plain-video", "quality": "low"})
     return answer if answer.status == 503 else None
-
-
-def open_files(pid: int) -> bytes:
-    names = []
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            names.append(bytes(descriptor.readlink()))
-        except FileNotFoundError:
-            continue
-    return b"\n".join(names)
