@@ -80,6 +80,7 @@ class Engine:
         self._watches: dict[str, set[Watch]] = {}
         self._draining = False
         self._room = True
+        self._arriving = 0  # accepted, not yet on disk and so not yet in the queue
 
     # ---- what is asked
 
@@ -118,6 +119,8 @@ class Engine:
         """
         self._check_room(wanted)
         accepted = [self._accept(owner, video_id, quality) for video_id, quality in wanted]
+        arriving = sum(conversion.status is Status.QUEUED for conversion in accepted)
+        self._arriving += arriving
         try:
             await self._journal.append(recovery.put(accepted))
         except BaseException as error:
@@ -128,10 +131,12 @@ class Engine:
                     "The server's disk is full. Try again later.", retry_after=RETRY_AFTER
                 ) from error
             raise
+        finally:
+            self._arriving -= arriving
         for conversion in accepted:
             # A job between two attempts still has its task, which will queue all its sharers.
             if conversion.status is Status.QUEUED and conversion.job not in self._tasks:
-                self.queue.push(conversion)
+                self._line_up(conversion)
             self._changed(conversion)
         return accepted
 
@@ -146,7 +151,7 @@ class Engine:
             for video_id, quality in wanted
         )
         backlog = self._settings.backlog
-        if waiting and len(self.queue) + waiting > backlog:
+        if waiting and len(self.queue) + self._arriving + waiting > backlog:
             raise errors.QueueFull(
                 f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
             )
@@ -154,6 +159,11 @@ class Engine:
             self._expire(self._expiring.popleft()[1])
         if len(self._table) + len(wanted) > self._settings.keep_conversions:
             raise errors.QueueFull("The server's table is full. Try again later.", retry_after=RETRY_AFTER)
+
+    def _line_up(self, conversion: Conversion, *, first: bool = False) -> None:
+        """Into the queue; on the way out only the journal keeps it, for the next start."""
+        if not self._draining:
+            self.queue.push(conversion, first=first)
 
     def _accept(self, owner: str, video_id: str, quality: Quality) -> Conversion:
         key = (video_id, quality.bitrate_kbps)
@@ -236,7 +246,7 @@ class Engine:
             await asyncio.sleep(pause)
             del self._tasks[job]
             for sharer in job.sharers:
-                self.queue.push(sharer, first=True)
+                self._line_up(sharer, first=True)
             return
         self._tasks.pop(job, None)
         if error:
