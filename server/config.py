@@ -134,6 +134,11 @@ def load(path: Path) -> Config:
         if not isinstance(value, dict):
             raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(value)}")
         parts[name] = _section(path, name, value)
+    # A default means the same whether it is written down or not: it starts at the folder of the file, too.
+    written = table.get("storage", {})
+    storage = parts.get("storage", StorageConfig())
+    starts = {name: path.parent / getattr(storage, name) for name in ("downloads", "state") if name not in written}
+    parts["storage"] = dataclasses.replace(storage, **starts)
     return Config(**parts, keys_file=path.parent / "keys.toml")
 
 

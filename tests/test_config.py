@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.config import Config, ConfigError, load
+from server.config import Config, ConfigError, StorageConfig, load
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 
@@ -69,7 +69,8 @@ def test_the_example_loads_as_the_defaults(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "") == dataclasses.replace(Config(), keys_file=tmp_path / "keys.toml")
+    storage = StorageConfig(downloads=tmp_path / "static/downloads", state=tmp_path / "state")
+    assert loaded(tmp_path, "") == Config(storage=storage, keys_file=tmp_path / "keys.toml")
 
 
 def test_settings_are_taken_over(tmp_path: Path) -> None:
