@@ -113,6 +113,10 @@ class Journal:
         """
         self._enter(record, None)
 
+    def set_aside(self, record: Record) -> None:
+        """Put a record that its reader cannot understand into `journal.unreadable`, with the next `rewrite`."""
+        self._file.unreadable.append(encode(record))
+
     async def rewrite(self, records: Iterable[Record]) -> None:
         """Put `records`, which say all that is worth keeping at this moment, in place of the file's content.
 

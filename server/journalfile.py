@@ -55,7 +55,8 @@ class JournalFile:
         self._path = folder / "journal.jsonl"
         self._file = -1
         self._torn = False  # the file may go on beyond `size`
-        self._unreadable: list[bytes] = []  # lines that could not be set aside yet
+        #: Lines to be moved to `journal.unreadable` before the file is replaced.
+        self.unreadable: list[bytes] = []
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -88,13 +89,13 @@ class JournalFile:
                     break
                 self.size += len(line)
                 if (record := decode(line)) is None:
-                    self._unreadable.append(line)
+                    self.unreadable.append(line)
                 else:
                     records.append(record)
                     good.append(line)
         self.lines = len(good)
-        if self._unreadable:
-            log.warning("%s: set aside %d records that cannot be read", self._path, len(self._unreadable))
+        if self.unreadable:
+            log.warning("%s: set aside %d records that cannot be read", self._path, len(self.unreadable))
             try:
                 self.put_in_place(self.write_fresh(good), [])
             except OSError as error:
@@ -154,20 +155,20 @@ class JournalFile:
         self._torn = False
 
     def _set_aside(self) -> None:
-        if not self._unreadable:
+        if not self.unreadable:
             return
         file = os.open(self._folder / "journal.unreadable", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(file).st_size
             try:
-                _write_all(file, b"".join(self._unreadable), size)
+                _write_all(file, b"".join(self.unreadable), size)
                 os.fsync(file)
             except OSError:
                 os.ftruncate(file, size)
                 raise
         finally:
             os.close(file)
-        self._unreadable = []
+        self.unreadable.clear()
 
 
 class Fresh:

@@ -295,7 +295,7 @@ async def test_held_notes_are_tried_again_by_themselves(tmp_path: Path, monkeypa
             with pytest.raises(OSError, match="File too large"):
                 await journal.append(record(2))
         async with asyncio.timeout(DEADLINE):
-            while journal.size_records < 2:  # noqa: ASYNC110  # a note tells nobody
+            while journal.size_records < 2:  # a note tells nobody
                 await asyncio.sleep(0.01)
     assert await read(tmp_path) == [record(0), record(1)]
 
@@ -315,7 +315,7 @@ async def test_it_finds_out_by_itself_that_the_disk_takes_writes_again(
         assert [journal.failing] == [True]
         (disk / "filler").unlink()
         async with asyncio.timeout(DEADLINE):
-            while journal.failing:  # noqa: ASYNC110  # it tells nobody
+            while journal.failing:  # it tells nobody
                 await asyncio.sleep(0.01)
     assert await read(disk / "state") == [record(0)]
 
@@ -368,7 +368,7 @@ async def test_a_rewrite_keeps_an_append_that_has_not_returned(tmp_path: Path, d
         elif moment == "in its sync":
             await journal.rewrite([record(0)])
         else:
-            while not journal._recent[0].written:  # noqa: ASYNC110  # the very moment between two callbacks
+            while not journal._recent[0].written:  # the very moment between two callbacks
                 await asyncio.sleep(0)
             assert not second.done()
             await journal.rewrite([record(0)])
@@ -424,6 +424,16 @@ async def test_unreadable_lines_survive_a_full_disk(small_disk: SmallDisk) -> No
     await journal.close()
     assert (folder / "journal.unreadable").read_bytes() == b"x" * 6000 + b"\n"
     assert await read(folder) == [record(0), record(1)]
+
+
+async def test_a_record_its_reader_cannot_understand_can_be_set_aside(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        await journal.append(record(0))
+        journal.set_aside(record(0))
+        await journal.rewrite([record(1)])
+        await journal.rewrite([record(2)])
+    assert await read(tmp_path) == [record(2)]
+    assert (tmp_path / "journal.unreadable").read_bytes() == b'{"v":1,"type":"accepted","number":0}\n'
 
 
 async def test_closing_writes_what_is_queued_and_then_refuses(tmp_path: Path) -> None:
