@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 import imageio_ffmpeg
 import pytest
@@ -207,7 +208,7 @@ def test_a_file_name_is_right_in_every_script_and_safe(
     answer = requests.get(ended[video_id]["download_url"], timeout=30)
     encoded = re.search(r"filename\*=UTF-8''([^;]+)$", answer.headers["Content-Disposition"])
     assert encoded
-    name = requests.utils.unquote(encoded[1])
+    name = unquote(encoded[1])
     assert name.endswith(".mp3") and len(name.encode()) <= 255
     assert not re.search(r'[<>:"/\\|?*\x00-\x1f\u202a-\u202e]', name)
     words = [word for word in re.findall(r"\w{3,}", title)[:3] if word in name]
