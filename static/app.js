@@ -16,6 +16,7 @@ const INSTANT_MS = 100;
 
 const cards = new Map(); // by conversion_id
 const removed = new Set(); // ids whose last event may still be on its way
+let held = null; // the stream's news while the list is on its way, which has the order
 let api = null;
 let events = null;
 let cursor = null;
@@ -42,9 +43,10 @@ function enter(key) {
   events = new Events(api, {
     onOpen: () => {
       lost.hide();
-      refresh();
+      held = new Map();
+      refresh().finally(release);
     },
-    onConversion: (conversion) => put(conversion, { news: true }),
+    onConversion: (conversion) => (held ? held.set(conversion.conversion_id, conversion) : put(conversion, { news: true })),
     onLost: (retryAt, error) => (error.resetAt ? report(error) : lost.show(retryAt)),
     onRefused: (error) => refuse(error),
   });
@@ -52,7 +54,7 @@ function enter(key) {
 
 function leave() {
   events?.stop();
-  [api, events, cursor] = [null, null, null];
+  [api, events, cursor, held] = [null, null, null, null];
   player.close();
   for (const id of [...cards.keys()]) drop(id);
   lost.hide();
@@ -197,6 +199,12 @@ async function refresh() {
     report(error);
     if (error.resetAt) setTimeout(() => api === asked && refresh(), error.resetAt - Date.now());
   }
+}
+
+function release() {
+  const news = held?.values() ?? [];
+  held = null;
+  for (const conversion of news) put(conversion, { news: true });
 }
 
 function more(next) {

@@ -20,6 +20,7 @@ export class Card {
   #acts = {};
   #pace = new Pace();
   #secondsLeft = null;
+  #imageMissing = null; // the status in which there was none
   #playing = false;
 
   /** `onAct(name, card)` is called for listen, again, cancel and remove; download is a link of its own. */
@@ -35,6 +36,10 @@ export class Card {
       this.#acts[act] = control;
       if (act !== 'download') control.addEventListener('click', () => onAct(act, this));
     }
+    this.#parts.image.addEventListener('error', () => {
+      this.#imageMissing = this.conversion.status;
+      this.render();
+    });
     this.update(conversion);
   }
 
@@ -100,10 +105,10 @@ export class Card {
     bar.setAttribute('aria-label', `Progress of ${nameOf(this.conversion)}`);
   }
 
-  /** An image that is missing or not there yet leaves the note below it to be seen. */
+  /** Without an image the note below it is seen. One that was not there is tried once more in the next status. */
   #image(expired) {
     const { image } = this.#parts;
-    const url = expired ? null : here(this.conversion.thumbnail_url);
+    const url = expired || this.#imageMissing === this.conversion.status ? null : here(this.conversion.thumbnail_url);
     if (!url) image.removeAttribute('src');
     else if (image.src !== url) image.src = url;
   }

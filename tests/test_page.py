@@ -227,7 +227,7 @@ def test_a_failure_says_why_and_can_be_tried_again_where_that_may_help(open_page
 
 def test_a_reload_brings_the_cards_back_in_their_order(open_page: OpenPage) -> None:
     page = open_page()
-    convert(page, SLOW, "abcdefghij1", PRIVATE)
+    convert(page, "abcdefghij1", SLOW, PRIVATE)
     expect(with_status(page, "failed")).to_have_count(1)
     expect(with_status(page, "completed")).to_have_count(1)
     before = page.locator(".card .title").all_inner_texts()
