@@ -87,7 +87,6 @@ def create_app(
         if method == "GET" and handler not in (events.of_one, events.of_all):
             app.router.add_route("HEAD", path, handler)
     app.on_response_prepare.append(border.add_headers)
-    app.on_response_prepare.append(downloads.refuse_in_envelope)
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with _keys(app), _conversions(app, run):

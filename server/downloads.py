@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import aiofiles
 from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from prometheus_client import Counter
 
-from server import border, errors, filename
+from server import errors, filename
 from server.appkeys import ARTIFACTS, ENGINE, METRICS, UNHURRIED
+from server.files import File, send
 from server.jobs import Artifact, Conversion, Job, Status
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
@@ -36,12 +35,7 @@ async def audio(request: web.Request) -> web.StreamResponse:
     while True:
         seen = conversion.job.changed.count
         if finished := _finished(conversion):
-            return Download(
-                finished.path,
-                headers=_headers(conversion),
-                reading=request.app[ARTIFACTS].reading(finished),
-                served=request.app[METRICS].bytes_served,
-            )
+            return await _whole(request, conversion, finished)
         if request.method == "HEAD":
             return web.Response(headers=_headers(conversion))
         if conversion.job.audio and request.version >= HttpVersion11:
@@ -67,7 +61,8 @@ async def cover(request: web.Request) -> web.StreamResponse:
     picture = job.artifact.cover if job.artifact else job.cover
     if picture is None:
         raise errors.NotFound("This conversion has no cover.")
-    return Download(picture, headers={"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=3600"})
+    headers = {"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=3600"}
+    return await send(request, File(picture, headers=headers, gone=_gone()))
 
 
 def _finished(conversion: Conversion) -> Artifact | None:
@@ -90,6 +85,15 @@ def _headers(conversion: Conversion) -> dict[str, str]:
         "Content-Disposition": filename.content_disposition(media.title if media else conversion.video_id),
         "Cache-Control": "private, no-cache",
     }
+
+
+async def _whole(request: web.Request, conversion: Conversion, artifact: Artifact) -> web.StreamResponse:
+    """The finished file, or the part of it that is asked for."""
+    with request.app[ARTIFACTS].reading(artifact):
+        response = await send(request, File(artifact.path, headers=_headers(conversion), gone=_gone()))
+    if request.method == "GET" and response.status in (200, 206):
+        request.app[METRICS].bytes_served.inc(response.content_length or 0)
+    return response
 
 
 async def _live(request: web.Request, conversion: Conversion, file: Any) -> web.StreamResponse:
@@ -151,52 +155,3 @@ async def _opened(path: Path) -> AsyncIterator[Any]:
         yield file
     finally:
         await file.close()
-
-
-class Download(web.FileResponse):
-    """aiohttp's file answer (ranges, ETag, conditional requests, sendfile), whose refusals are the error envelope."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        headers: dict[str, str],
-        reading: AbstractContextManager[None] | None = None,
-        served: Counter | None = None,
-    ) -> None:
-        """`reading` is held while the file is sent, and its bytes are added to `served`."""
-        super().__init__(path, headers=headers)
-        self._reading = reading or nullcontext()
-        self._served = served
-        self._refusal = b""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        with self._reading:
-            writer = await super().prepare(request)
-        if self._served and request.method == "GET" and self.status in (200, 206):
-            self._served.inc(self.content_length or 0)
-        return writer
-
-    def refuse(self) -> None:
-        """In `on_response_prepare`: aiohttp has decided on an error status by now, without a body."""
-        error: errors.RequestError
-        if self.status == 416:
-            error = errors.RangeNotSatisfiable("The requested range is beyond the end of the file.")
-        elif self.status == 412:
-            error = errors.PreconditionFailed("The file is not the one the request's condition names.")
-        else:
-            self.set_status(404)
-            error = _gone()
-        self._refusal = border.envelope(error)
-        self.headers.popall("Content-Disposition", None)
-        self.content_type = "application/json"
-        self.content_length = len(self._refusal)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        await super().write_eof(data or self._refusal)
-
-
-async def refuse_in_envelope(request: web.Request, response: web.StreamResponse) -> None:
-    """The application's `on_response_prepare`."""
-    if isinstance(response, Download) and response.status >= 400:
-        response.refuse()

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from server import errors
 from server.appkeys import ASSETS, CONFIG, METRICS, READINESS
+from server.files import File, send
 from server.forwarded import is_loopback
 
 #: The files of the page, beside the package: the project is run from a checkout.
@@ -43,28 +44,29 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def page(request: web.Request) -> web.FileResponse:
+async def page(request: web.Request) -> web.StreamResponse:
     """`GET /`"""
-    return _asset(request, "index.html")
+    return await _asset(request, "index.html")
 
 
-async def docs(request: web.Request) -> web.FileResponse:
+async def docs(request: web.Request) -> web.StreamResponse:
     """`GET /docs`"""
-    return _asset(request, "docs.html")
+    return await _asset(request, "docs.html")
 
 
-async def openapi(request: web.Request) -> web.FileResponse:
+async def openapi(request: web.Request) -> web.StreamResponse:
     """`GET /openapi.json`"""
-    return _asset(request, "openapi.json")
+    return await _asset(request, "openapi.json")
 
 
-async def asset(request: web.Request) -> web.FileResponse:
+async def asset(request: web.Request) -> web.StreamResponse:
     """`GET /static/{name}`"""
-    return _asset(request, request.match_info["name"])
+    return await _asset(request, request.match_info["name"])
 
 
-def _asset(request: web.Request, name: str) -> web.FileResponse:
+async def _asset(request: web.Request, name: str) -> web.StreamResponse:
+    nothing = errors.NotFound("There is nothing at this address. GET /docs lists what there is.")
     path = request.app[ASSETS].get(name)
     if path is None:
-        raise errors.NotFound("There is nothing at this address. GET /docs lists what there is.")
-    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+        raise nothing
+    return await send(request, File(path, headers={"Cache-Control": "no-cache"}, gone=nothing))
