@@ -34,6 +34,8 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 IMPATIENT = ("--socket-timeout", "3", "--retries", "1")
 #: The name of the key that is made when none is configured.
 AUTOMATIC = "local"
+#: Bytes: a socket's path has at most 104 (macOS), of which multiprocessing adds some 33 to that of its folder.
+_LONGEST_TEMPORARY = 70
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 
 
@@ -54,10 +56,9 @@ async def _online(config: Config, port_file: Path | None) -> int:
                 "Make one first: python -m server keys create NAME"
             )
         keys[f"ytmp3d_{secrets.token_urlsafe(24)}"] = Key(AUTOMATIC, default_limits(config))
-    async with running(config, keys=keys) as server:
+    async with running(config, keys=keys) as server, _port_in(port_file, server.port):
         shown = next(iter(keys), None)
         _announce(server, shown, "made for this run" if shown else "one of `python -m server keys list`")
-        _write_port(port_file, server.port)
         return await server.until_signal(config.server.shutdown_grace)
 
 
@@ -75,9 +76,8 @@ async def _offline(config: Config, port_file: Path | None, folder: Path | None, 
                 "Add --allow-remote if a client elsewhere (in a container, say) must reach it"
             )
         print("warning: anybody who reaches this address can use this server: its keys are public", file=sys.stderr)
-    async with offline_server(config, folder) as server:
+    async with offline_server(config, folder) as server, _port_in(port_file, server.port):
         _announce(server, EXAMPLE_KEY, "for the offline videos; more keys and videos are in /docs")
-        _write_port(port_file, server.port)
         return await server.until_signal(config.server.shutdown_grace)
 
 
@@ -105,7 +105,10 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
 @asynccontextmanager
 async def _folder(given: Path | None) -> AsyncIterator[Path]:
     if given:
-        await asyncio.to_thread(given.mkdir, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(_make, Path.cwd() / given)
+        except OSError as error:
+            raise ConfigError(f"--state {given}: {error.strerror}") from error
         yield Path.cwd() / given
         return
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="ytmp3d-offline-"))
@@ -113,6 +116,14 @@ async def _folder(given: Path | None) -> AsyncIterator[Path]:
         yield folder
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    """Also for the temporary files of this process and its children, unless a socket there got too long a path."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
 
 
 class Server:
@@ -194,9 +205,19 @@ def _announce(server: Server, key: str | None, about: str) -> None:
 """, flush=True)  # fmt: skip
 
 
-def _write_port(file: Path | None, port: int) -> None:
-    """Whole or not at all: who waits for the file must not read half a number."""
-    if file:
-        part = file.with_name(file.name + ".part")
-        part.write_text(f"{port}\n")
-        part.replace(file)
+@asynccontextmanager
+async def _port_in(file: Path | None, port: int) -> AsyncIterator[None]:
+    """The port stands in `file` while the block is open: whole, so that nobody who waits for it reads half a number."""
+    if file is None:
+        yield
+        return
+    part = file.with_name(file.name + ".part")
+    try:
+        await asyncio.to_thread(part.write_text, f"{port}\n")
+        await asyncio.to_thread(part.replace, file)
+    except OSError as error:
+        raise ConfigError(f"--port-file {file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(file.unlink, missing_ok=True)

@@ -221,7 +221,8 @@ async def run(
     rules = {
         "max_duration": config.audio.max_duration,
         "cover": config.audio.cover,
-        "environment": {"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {},
+        # Left to itself, Deno keeps its cache in the home folder, which a service may not have.
+        "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
         "folder": str(folder),
     }
     async with process.fork(CHILD, "main", argv, youtube.canonical_url(video_id), rules) as child:
