@@ -37,7 +37,7 @@ export class Notice {
 
   hide() {
     clearInterval(this.#timer);
-    this.#box.hidden = true;
+    putAway(this.#box);
     this.#text.textContent = this.#rest.textContent = '';
   }
 }
@@ -69,8 +69,15 @@ export class Lost {
 
   hide() {
     clearInterval(this.#timer);
-    this.#box.hidden = true;
+    putAway(this.#box);
   }
+}
+
+/** Hides it; the focus, if it was in there, goes to where one goes on. */
+function putAway(box) {
+  const hadFocus = box.contains(document.activeElement);
+  box.hidden = true;
+  if (hadFocus) document.getElementById('links').focus();
 }
 
 /** The meter of what the key has left, from the answers' headers. */

@@ -102,6 +102,25 @@ def test_bad_links_are_marked_in_place_and_the_good_ones_go_on(open_page: OpenPa
         page.get_by_role("button", name="Download all 2").click()
 
 
+def test_links_can_be_dropped_anywhere_and_pasted_without_a_click(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    page.evaluate(
+        """([dropped, pasted]) => {
+            const carry = (type, text) => { const data = new DataTransfer(); data.setData(type, text); return data; };
+            const drop = { dataTransfer: carry('text/uri-list', dropped), bubbles: true, cancelable: true };
+            document.querySelector('h1').dispatchEvent(new DragEvent('drop', drop));
+            document.activeElement.blur();
+            const paste = { clipboardData: carry('text/plain', `see ${pasted}`), bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new ClipboardEvent('paste', paste));
+        }""",
+        [link("abcdefghij1"), link("abcdefghij2")],
+    )
+    expect(page.get_by_label("Links")).to_have_value(f"{link('abcdefghij1')}\nsee {link('abcdefghij2')}")
+    expect(page.get_by_label("Links")).to_be_focused()
+    expect(page.get_by_role("button", name="Convert 2 videos")).to_be_visible()
+
+
 LINKS = """
 https://www.youtube.com/watch?v=abcdefghij1
 http://youtube.com/watch?list=PL1&v=abcdefghij1&t=3#x
