@@ -72,7 +72,7 @@ def offline_faults() -> Middleware:
 
 async def _description(request: web.Request) -> web.Response:
     text = await asyncio.to_thread(request.app[ASSETS]["openapi.json"].read_text, "utf-8")
-    return web.json_response({**json.loads(text), "x-reserved": reserved()})
+    return web.json_response({**json.loads(text), "x-reserved": reserved()}, headers={"Cache-Control": "no-cache"})
 
 
 def reserved() -> dict[str, list[dict[str, str]]]:
