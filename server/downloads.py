@@ -27,7 +27,7 @@ async def audio(request: web.Request) -> web.StreamResponse:
     """`GET /static/downloads/{conversion_id}.mp3`; `HEAD` answers at once."""
     request[UNHURRIED] = True
     engine = request.app[ENGINE]
-    conversion = engine.get(request.match_info["conversion_id"])
+    conversion = engine.table.get(request.match_info["conversion_id"])
     if conversion is None:
         raise _gone()
     loop = asyncio.get_running_loop()
@@ -54,7 +54,7 @@ async def audio(request: web.Request) -> web.StreamResponse:
 
 async def cover(request: web.Request) -> web.StreamResponse:
     """`GET /static/downloads/{conversion_id}.jpg`: the front cover, ours, so that no visitor is shown to the source."""
-    conversion = request.app[ENGINE].get(request.match_info["conversion_id"])
+    conversion = request.app[ENGINE].table.get(request.match_info["conversion_id"])
     if conversion is None or conversion.removed or conversion.status in (Status.FAILED, Status.CANCELLED):
         raise _gone()
     job = conversion.job

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 
 from server import errors, recovery
 from server.artifacts import Artifacts
 from server.config import JobsConfig
 from server.fairqueue import FairQueue
-from server.jobs import Artifact, Change, Conversion, Job, Quality, Status, new_id, utc_now
+from server.jobs import Artifact, Conversion, Job, Quality, Status, new_id, utc_now
 from server.journal import Journal
 from server.metrics import Metrics
+from server.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +31,6 @@ RETRY_AFTER = 30
 #: How often expiry, the disk budget and the journal's size are looked at, in seconds.
 _TIDY_EVERY = 5.0
 _COMPACT_BYTES = 4 << 20
-
-
-class Watch:
-    """The conversions of one key that changed since they were last taken; the newest state wins, so it is bounded."""
-
-    def __init__(self) -> None:
-        self.pending: dict[str, Conversion] = {}
-        self.changed = Change()
-
-    def note(self, conversion: Conversion) -> None:
-        self.pending[conversion.id] = conversion
-        self.changed.notify()
-
-    def take(self) -> list[Conversion]:
-        taken, self.pending = list(self.pending.values()), {}
-        return taken
 
 
 class Engine:
@@ -70,55 +52,30 @@ class Engine:
         self.slots = slots
         self._free_slots = asyncio.BoundedSemaphore(slots)
         self.queue = FairQueue()
-        self._table: dict[str, Conversion] = {}
-        self._by_owner: dict[str, dict[str, Conversion]] = {}
+        self.table = Table()
         self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
         self._deadlines: dict[Job, float] = {}  # by the loop's monotonic clock, from the first attempt on
-        self._expiring: deque[tuple[float, Conversion]] = deque()  # in the order of their expiry, monotonic
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._endings: set[asyncio.Task[None]] = set()  # cancelled attempts on their way out
-        self._watches: dict[str, set[Watch]] = {}
         self._draining = False
         self._room = True
         self._arriving = 0  # accepted, not yet on disk and so not yet in the queue
-
-    # ---- what is asked
-
-    def get(self, conversion_id: str) -> Conversion | None:
-        return self._table.get(conversion_id)
-
-    def owned_by(self, owner: str) -> list[Conversion]:
-        """Newest first."""
-        return list(reversed(self._by_owner.get(owner, {}).values()))
 
     @property
     def busy(self) -> int:
         """Slots in use."""
         return sum(job.status is Status.PROCESSING for job in self._tasks)
 
-    @contextmanager
-    def watch(self, owner: str, most: int) -> Iterator[Watch]:
-        """Everything of `owner` that changes while the block is open. Raises QueueFull beyond `most` at a time."""
-        if len(self._watches.get(owner, ())) >= most:
-            raise errors.QueueFull(f"This key has {most} event streams open already. Close one.", retry_after=5)
-        watch = Watch()
-        self._watches.setdefault(owner, set()).add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches[owner].discard(watch)
-            if not self._watches[owner]:
-                del self._watches[owner]
-
     # ---- what is done
 
-    async def submit(self, owner: str, wanted: Sequence[tuple[str, Quality]]) -> list[Conversion]:
+    async def submit(self, owner: str, wanted: Sequence[tuple[str, Quality]], *, origin: str = "-") -> list[Conversion]:
         """Accept all of `wanted` (video id, quality) or nothing, in their order, on disk before this returns.
 
-        Raises ShuttingDown, QueueFull or StorageFull.
+        `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
+        ShuttingDown, QueueFull or StorageFull.
         """
         self._check_room(wanted)
-        accepted = [self._accept(owner, video_id, quality) for video_id, quality in wanted]
+        accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
         arriving = sum(conversion.status is Status.QUEUED for conversion in accepted)
         self._arriving += arriving
         try:
@@ -137,7 +94,7 @@ class Engine:
             # A job between two attempts still has its task, which will queue all its sharers.
             if conversion.status is Status.QUEUED and conversion.job not in self._tasks:
                 self._line_up(conversion)
-            self._changed(conversion)
+            self.table.changed(conversion)
         return accepted
 
     def _check_room(self, wanted: Sequence[tuple[str, Quality]]) -> None:
@@ -155,26 +112,29 @@ class Engine:
             raise errors.QueueFull(
                 f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
             )
-        while self._expiring and len(self._table) + len(wanted) > self._settings.keep_conversions:
-            self._expire(self._expiring.popleft()[1])
-        if len(self._table) + len(wanted) > self._settings.keep_conversions:
-            raise errors.QueueFull("The server's table is full. Try again later.", retry_after=RETRY_AFTER)
+        most = self._settings.keep_conversions
+        while len(self.table) + len(wanted) > most and (oldest := self.table.next_to_expire()):
+            self._expire(oldest)
+        if len(self.table) + len(wanted) > most:
+            raise errors.QueueFull(
+                f"All {most} places in the table are taken. Try again later.", retry_after=RETRY_AFTER
+            )
 
     def _line_up(self, conversion: Conversion, *, first: bool = False) -> None:
         """Into the queue; on the way out only the journal keeps it, for the next start."""
         if not self._draining:
             self.queue.push(conversion, first=first)
 
-    def _accept(self, owner: str, video_id: str, quality: Quality) -> Conversion:
+    def _accept(self, owner: str, video_id: str, quality: Quality, origin: str) -> Conversion:
         key = (video_id, quality.bitrate_kbps)
         job = self._jobs.get(key)
         self._metrics.accepted.inc()
         if job:
             self._metrics.shared.inc()
         else:
-            job = self._jobs[key] = Job(*key, on_change=self._changed)
+            job = self._jobs[key] = Job(*key, origin=origin, on_change=self.table.changed)
         conversion = Conversion(new_id(), owner, video_id, quality, utc_now(), job)
-        self._enter(conversion)
+        self.table.enter(conversion)
         job.sharers.append(conversion)
         if job.artifact:
             self._artifacts.touch(job.artifact)
@@ -193,7 +153,7 @@ class Engine:
         else:
             self._cancel(conversion)
             record = recovery.put([conversion])
-        self._changed(conversion)
+        self.table.changed(conversion)
         try:
             await self._journal.append(record)
         except OSError:
@@ -231,7 +191,14 @@ class Engine:
                 self.queue.discard(sharer)
             job.begin_attempt()
             self._move(job, Status.PROCESSING)
+            self._show_new_positions()
             self._tasks[job] = asyncio.create_task(self._work(job), name=f"job {job.video_id} {job.bitrate_kbps}")
+
+    def _show_new_positions(self) -> None:
+        """Everybody behind has moved up: tell those who watch."""
+        for owner in self.table.watched_owners():
+            for conversion in self.queue.lane(owner):
+                self.table.changed(conversion)
 
     async def _work(self, job: Job) -> None:
         try:
@@ -241,7 +208,7 @@ class Engine:
         pause = self._settings.retry_pause
         in_time = asyncio.get_running_loop().time() + pause < self._deadlines.get(job, 0.0)
         if error and error.retried and job.attempt < MAX_ATTEMPTS and in_time:
-            log.info("%s: %s, trying once more in %d s", job.video_id, error.code, pause)
+            log.info("%s failed with %s, trying once more in %d s", job, error.code, pause)
             self._move(job, Status.QUEUED)
             await asyncio.sleep(pause)
             del self._tasks[job]
@@ -261,14 +228,14 @@ class Engine:
         except TimeoutError:
             return errors.Timeout()
         except errors.JobError as error:
-            log.info("%s: %s: %s", job.video_id, error.code, _cause(error))
+            log.info("%s failed with %s: %s", job, error.code, _cause(error))
             return error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return errors.DiskFull()
-            log.exception("%s failed", job.video_id)
+            log.exception("%s failed", job)
         except Exception:
-            log.exception("%s failed", job.video_id)
+            log.exception("%s failed", job)
         else:
             self._complete(job, artifact)
             return None
@@ -296,6 +263,7 @@ class Engine:
         self._end(job)
 
     def _end(self, job: Job) -> None:
+        log.info("%s %s for %d conversions", job, job.status, len(job.sharers))
         self._deadlines.pop(job, None)
         for sharer in job.sharers:
             self._finish(sharer, job.status)
@@ -305,29 +273,11 @@ class Engine:
 
     def _finish(self, conversion: Conversion, status: Status) -> None:
         conversion.advance(status)
-        self._keep(conversion, self._settings.keep_hours * 3600.0)
-
-    def _keep(self, conversion: Conversion, seconds: float) -> None:
-        conversion.expires_at = utc_now() + timedelta(seconds=seconds)
-        self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
-
-    def _changed(self, conversion: Conversion) -> None:
-        for watch in self._watches.get(conversion.owner, ()):
-            watch.note(conversion)
-
-    # ---- the table
-
-    def _enter(self, conversion: Conversion) -> None:
-        self._table[conversion.id] = conversion
-        self._by_owner.setdefault(conversion.owner, {})[conversion.id] = conversion
+        self.table.keep(conversion, self._settings.keep_hours * 3600.0)
 
     def _forget(self, conversion: Conversion) -> None:
         """Gone from the table, and with the last of its sharers the file or the work."""
-        self._table.pop(conversion.id, None)
-        owned = self._by_owner.get(conversion.owner, {})
-        owned.pop(conversion.id, None)
-        if not owned:
-            self._by_owner.pop(conversion.owner, None)
+        self.table.leave(conversion)
         job = conversion.job
         if conversion in job.sharers:
             job.sharers.remove(conversion)
@@ -359,7 +309,7 @@ class Engine:
         task.add_done_callback(ended)
 
     def _expire(self, conversion: Conversion) -> None:
-        if conversion.id in self._table:
+        if conversion in self.table:
             conversion.removed = True
             self._forget(conversion)
             self._journal.note(recovery.drop([conversion.id]))
@@ -378,17 +328,16 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire what is due, keep the disk budget, look whether there is room, shorten the journal."""
-        now = asyncio.get_running_loop().time()
-        while self._expiring and (self._expiring[0][0] <= now or self._expiring[0][1].id not in self._table):
-            self._expire(self._expiring.popleft()[1])
+        for conversion in self.table.expired():
+            self._expire(conversion)
         self._make_room()
         self._room = await self._artifacts.room()
-        if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self._table):
+        if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self.table):
             await self.compact()
 
     async def compact(self) -> None:
         try:
-            await self._journal.rewrite([recovery.put([conversion]) for conversion in self._table.values()])
+            await self._journal.rewrite([recovery.put([conversion]) for conversion in self.table])
         except OSError as error:
             log.warning("the journal could not be shortened: %s", error)
 
@@ -398,24 +347,22 @@ class Engine:
         """The table of before the restart: finished links answer again, the unfinished is queued again."""
         conversions, self._jobs = recovery.restore(records, found)
         for job in self._jobs.values():
-            job.on_change = self._changed
+            job.on_change = self.table.changed
         now = utc_now()
         keep = timedelta(hours=self._settings.keep_hours)
+        for conversion in conversions:
+            self.table.enter(conversion)
         for conversion in sorted(conversions, key=lambda c: c.expires_at or now + keep):
-            self._enter(conversion)
             if conversion.finished:
                 left = min(keep, (conversion.expires_at or now + keep) - now)
-                self._keep(conversion, max(0.0, left.total_seconds()))
-        for owned in self._by_owner.values():
-            for conversion_id in sorted(owned, key=lambda i: owned[i].created_at):
-                owned[conversion_id] = owned.pop(conversion_id)
+                self.table.keep(conversion, max(0.0, left.total_seconds()))
         kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
         for _, _, artifact in found:
             if artifact.path not in kept:
                 await self._artifacts.remove(artifact)
         for job in list(self._jobs.values()):
             if job.artifact is None and job.interrupted >= recovery.MAX_INTERRUPTIONS:
-                log.warning("%s ended the server %d times and is given up", job.video_id, job.interrupted)
+                log.warning("%s ended the server %d times and is given up", job, job.interrupted)
                 self._fail(job, errors.JobFailed())
         for conversion in conversions:
             if conversion.status is Status.QUEUED:
@@ -431,9 +378,8 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
         self._draining = True
-        for watch in itertools.chain.from_iterable(self._watches.values()):
-            watch.changed.notify()
-        for conversion in [c for c in self._table.values() if c.status is Status.QUEUED]:
+        self.table.wake_watches()
+        for conversion in [c for c in self.table if c.status is Status.QUEUED]:
             conversion.job.changed.notify()
             self.queue.discard(conversion)
         running = {task for job, task in self._tasks.items() if job.status is Status.PROCESSING}

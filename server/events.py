@@ -10,15 +10,16 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from server.admission import admit
 from server.appkeys import ENGINE, UNHURRIED
-from server.engine import Engine, Watch
+from server.engine import Engine
 from server.forwarded import base_url
 from server.handlers import own
 from server.jobs import Conversion
 from server.representation import to_bytes
+from server.table import Watch
 
 #: At most five events a second for one conversion: seconds between two looks.
 INTERVAL = 0.2
@@ -38,7 +39,7 @@ async def of_one(request: web.Request) -> web.StreamResponse:
 async def of_all(request: web.Request) -> web.StreamResponse:
     """`GET /events`: begins with everything of this key that is not finished."""
     key = admit(request)
-    unfinished = [one for one in reversed(request.app[ENGINE].owned_by(key.name)) if not one.finished]
+    unfinished = [one for one in reversed(request.app[ENGINE].table.owned_by(key.name)) if not one.finished]
     return await _stream(request, key.name, unfinished, lambda one: True, ends_with=None)
 
 
@@ -53,13 +54,14 @@ async def _stream(
     request[UNHURRIED] = True
     engine = request.app[ENGINE]
     base = base_url(request)
-    with engine.watch(owner, MAX_STREAMS) as watch:
+    with engine.table.watch(owner, MAX_STREAMS) as watch:
         for conversion in first:
             watch.note(conversion)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
-        response.enable_chunked_encoding()
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(b"retry: 2000\n: connected\n\n")
         numbers = itertools.count(_after(request))

@@ -22,6 +22,10 @@ class FairQueue:
     def __contains__(self, conversion: Conversion) -> bool:
         return conversion in self._lanes.get(conversion.owner, ())
 
+    def lane(self, owner: str) -> list[Conversion]:
+        """The waiting conversions of one key, the next one first."""
+        return list(self._lanes.get(owner, ()))
+
     def push(self, conversion: Conversion, *, first: bool = False) -> None:
         """Join the lane of its owner, at its end or, for a second attempt, at its head."""
         lane = self._lanes.setdefault(conversion.owner, {})

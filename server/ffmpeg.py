@@ -115,18 +115,13 @@ def encode_command(
         ]  # fmt: skip
     for name, value in (("title", media.title), ("artist", media.artist), ("date", media.date), ("comment", url)):
         if value:
-            argv += ["-metadata", f"{name}={_tag(value)}"]
+            argv += ["-metadata", f"{name}={value}"]
     argv += [
         "-id3v2_version", "3", "-write_id3v1", "0", "-write_xing", "0",
         "-flush_packets", "1", "-max_interleave_delta", "1",
         "-f", "mp3", str(target),
     ]  # fmt: skip
     return argv
-
-
-def _tag(value: str) -> str:
-    """One line without control characters: a tag is for people."""
-    return " ".join("".join(c if c.isprintable() else " " for c in value).split())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from server import body, errors
 from server.admission import admit
-from server.appkeys import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, UNHURRIED
+from server.appkeys import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, UNHURRIED
 from server.auth import Key
 from server.engine import Engine
 from server.forwarded import base_url
@@ -67,7 +67,7 @@ async def list_own(request: web.Request) -> web.Response:
     key = admit(request)
     query = request.query
     limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
-    conversions = request.app[ENGINE].owned_by(key.name)
+    conversions = request.app[ENGINE].table.owned_by(key.name)
     if (wanted := query.get("status")) is not None:
         if wanted not in {one.value for one in Status}:
             raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
@@ -82,7 +82,7 @@ async def list_own(request: web.Request) -> web.Response:
 
 def own(request: web.Request, key: Key) -> Conversion:
     """The key's conversion that the address names. Another key's is answered as an unknown one."""
-    conversion = request.app[ENGINE].get(request.match_info["conversion_id"])
+    conversion = request.app[ENGINE].table.get(request.match_info["conversion_id"])
     if conversion is None or conversion.owner != key.name:
         raise errors.ConversionNotFound("There is no conversion with this id, or it has expired.")
     return conversion
@@ -92,9 +92,12 @@ async def _submit(
     request: web.Request, key: Key, fingerprint: bytes, wanted: list[tuple[str, Quality]]
 ) -> list[Conversion]:
     base_url(request)  # a host that no link can be made of is refused before anything is accepted
-    engine = request.app[ENGINE]
+    engine, origin = request.app[ENGINE], request[REQUEST_ID]
     return await request.app[IDEMPOTENCY].once(
-        key.name, request.headers.get("Idempotency-Key"), fingerprint, lambda: engine.submit(key.name, wanted)
+        key.name,
+        request.headers.get("Idempotency-Key"),
+        fingerprint,
+        lambda: engine.submit(key.name, wanted, origin=origin),
     )
 
 

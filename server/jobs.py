@@ -120,6 +120,7 @@ class Job:
 
     video_id: str
     bitrate_kbps: int
+    origin: str = "-"  # the id of the request that began it
     sharers: list[Conversion] = field(default_factory=list)
     status: Status = Status.QUEUED
     attempt: int = 0  # failed or running attempts so far, the first is 1
@@ -133,6 +134,10 @@ class Job:
     revision: int = 0  # counts what a client can see change
     changed: Change = field(default_factory=Change)
     on_change: Callable[[Conversion], None] = field(default=lambda conversion: None)
+
+    def __str__(self) -> str:
+        """How the log names it."""
+        return f"job {self.video_id} {self.bitrate_kbps} id={self.origin}"
 
     @property
     def key(self) -> tuple[str, int]:

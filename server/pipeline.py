@@ -49,7 +49,7 @@ class Pipeline:
             raise
 
     async def _convert(self, job: Job, folder: Path) -> Artifact:
-        clock = _Stages(self.observe)
+        clock = _Stages(job, self.observe)
         async with ytdlp.run(
             self.config, job.video_id, folder=folder, cache=self.cache, ca_bundle=self.ca_bundle
         ) as source:
@@ -152,11 +152,15 @@ def _verify(media: Media, seconds: float) -> None:
 
 
 class _Stages:
-    def __init__(self, observe: Callable[[str, float], None]) -> None:
+    """Says how long each stage took."""
+
+    def __init__(self, job: Job, observe: Callable[[str, float], None]) -> None:
+        self._job = job
         self._observe = observe
         self._since = time.monotonic()
 
     def passed(self, stage: str) -> None:
         now = time.monotonic()
         self._observe(stage, now - self._since)
+        log.info("%s %s %.2f s", self._job, stage, now - self._since)
         self._since = now

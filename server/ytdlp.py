@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ OPERATOR_MAY_SET = (
     *("sleep_interval_requests", "socket_timeout", "source_address", "throttledratelimit", "twofactor", "usenetrc"),
     *("user_agent", "username", "verbose", "videopassword"),
 )
+
+#: They would turn the text that follows a title around.
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 #: yt-dlp's words for what went wrong, lower-cased, and what they mean. The first that fits counts.
 FAILURES: tuple[tuple[str, type[errors.JobError]], ...] = (
@@ -181,8 +185,8 @@ class Run:
         self.sample_rate, self.channels = event["sample_rate"], event["channels"]
         bitrate, date = event["bitrate_kbps"], event["date"]
         return Media(
-            title=_whole(event["title"]) or "Untitled",
-            artist=_whole(event["artist"]),
+            title=_line(event["title"]) or "Untitled",
+            artist=_line(event["artist"]),
             duration=float(event["duration"] or 0),
             date=f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else "",
             source=Source(_codec(event["codec"]), round(bitrate) if bitrate else None),
@@ -249,9 +253,10 @@ async def _event(child: process.Forked) -> dict[str, Any] | None:
     return event
 
 
-def _whole(text: str) -> str:
-    """Without lone surrogates, which no encoding can carry."""
-    return text.encode("utf-8", "replace").decode()
+def _line(text: str) -> str:
+    """One line without control characters, writing-direction overrides and lone surrogates: it is shown to people."""
+    kept = (c if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") else " " for c in text if c not in _OVERRIDES)
+    return " ".join("".join(kept).split())
 
 
 def _codec(acodec: str | None) -> str:

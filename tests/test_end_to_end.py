@@ -272,6 +272,14 @@ def test_twenty_requests_for_one_video_are_one_piece_of_work(server: ServerProce
     assert len(list(server.downloads.glob("twenty-same-*.mp3"))) == 1
 
 
+def test_a_title_in_every_script_is_whole_in_the_tags(ended: dict[str, dict[str, Any]], server: ServerProcess) -> None:
+    done = ended["x-scripts--"]
+    assert done["title"] == SCRIPTS_TITLE
+    assert str(ID3(io.BytesIO(server.download(done["conversion_id"])))["TIT2"]) == SCRIPTS_TITLE
+    hostile = ended["x-badtitle-"]["title"]
+    assert hostile.isprintable() and "CON" in hostile
+
+
 def test_an_hour_of_audio(server: ServerProcess, hour: str) -> None:
     done = server.finished(hour, 180)
     assert done["status"] == "completed", done["error"]

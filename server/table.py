@@ -1,0 +1,116 @@
+"""The table of conversions: by id, by owner, by when they expire; and who watches them change. Plain memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from server import errors
+from server.jobs import Change, Conversion, utc_now
+
+
+class Watch:
+    """The conversions of one key that changed since they were last taken; the newest state wins, so it is bounded."""
+
+    def __init__(self) -> None:
+        self.pending: dict[str, Conversion] = {}
+        self.changed = Change()
+
+    def note(self, conversion: Conversion) -> None:
+        self.pending[conversion.id] = conversion
+        self.changed.notify()
+
+    def take(self) -> list[Conversion]:
+        taken, self.pending = list(self.pending.values()), {}
+        return taken
+
+
+class Table:
+    def __init__(self) -> None:
+        self._conversions: dict[str, Conversion] = {}
+        self._by_owner: dict[str, dict[str, Conversion]] = {}  # each in the order of creation
+        self._expiring: deque[tuple[float, Conversion]] = deque()  # by the monotonic clock, soonest first
+        self._watches: dict[str, set[Watch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._conversions)
+
+    def __iter__(self) -> Iterator[Conversion]:
+        return iter(list(self._conversions.values()))
+
+    def __contains__(self, conversion: Conversion) -> bool:
+        return conversion.id in self._conversions
+
+    def get(self, conversion_id: str) -> Conversion | None:
+        return self._conversions.get(conversion_id)
+
+    def owned_by(self, owner: str) -> list[Conversion]:
+        """Newest first."""
+        return list(reversed(self._by_owner.get(owner, {}).values()))
+
+    def enter(self, conversion: Conversion) -> None:
+        self._conversions[conversion.id] = conversion
+        self._by_owner.setdefault(conversion.owner, {})[conversion.id] = conversion
+
+    def leave(self, conversion: Conversion) -> None:
+        self._conversions.pop(conversion.id, None)
+        owned = self._by_owner.get(conversion.owner, {})
+        owned.pop(conversion.id, None)
+        if not owned:
+            self._by_owner.pop(conversion.owner, None)
+
+    # ---- expiry
+
+    def keep(self, conversion: Conversion, seconds: float) -> None:
+        """Let a finished one expire in so many seconds. Those kept later must not expire sooner.
+
+        `expires_at` is what the clock on the wall will say; what counts is the monotonic clock, so that a clock that
+        jumps expires nothing early.
+        """
+        conversion.expires_at = utc_now() + timedelta(seconds=seconds)
+        self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
+
+    def expired(self) -> Iterator[Conversion]:
+        """Those whose time is up; each is asked for only once."""
+        now = asyncio.get_running_loop().time()
+        while self._expiring and (self._expiring[0][0] <= now or self._expiring[0][1] not in self):
+            conversion = self._expiring.popleft()[1]
+            if conversion in self:
+                yield conversion
+
+    def next_to_expire(self) -> Conversion | None:
+        while self._expiring and self._expiring[0][1] not in self:
+            self._expiring.popleft()
+        return self._expiring[0][1] if self._expiring else None
+
+    # ---- watching
+
+    @contextmanager
+    def watch(self, owner: str, most: int) -> Iterator[Watch]:
+        """Everything of `owner` that changes while the block is open. Raises QueueFull beyond `most` at a time."""
+        if len(self._watches.get(owner, ())) >= most:
+            raise errors.QueueFull(f"This key has {most} event streams open already. Close one.", retry_after=5)
+        watch = Watch()
+        self._watches.setdefault(owner, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[owner].discard(watch)
+            if not self._watches[owner]:
+                del self._watches[owner]
+
+    def changed(self, conversion: Conversion) -> None:
+        for watch in self._watches.get(conversion.owner, ()):
+            watch.note(conversion)
+
+    def watched_owners(self) -> list[str]:
+        return list(self._watches)
+
+    def wake_watches(self) -> None:
+        """So that they look whether the server is shutting down."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.changed.notify()
