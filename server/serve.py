@@ -163,8 +163,8 @@ async def running(
         except journal.Locked as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
-            known = error.errno is not None and error.errno > 0  # asyncio's own words repeat the address
-            reason = os.strerror(error.errno) if known else error.strerror
+            number = error.errno or 0  # negative when a name is not known; asyncio's own words repeat the address
+            reason = os.strerror(number) if number > 0 else error.strerror
             raise ConfigError(f"cannot listen on {host}:{port}: {reason or error}") from error
         _on_signals(stop)
         yield Server(runner.app, host, runner.addresses[0][1], stop)
