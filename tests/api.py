@@ -220,7 +220,8 @@ class Api:
 
     async def made(self, video_id: str, quality: str = "high", *, key: str = KEY) -> Any:
         """A completed conversion."""
-        conversion = await self.status((await self.convert(video_id, quality, key=key))["conversion_id"], wait=5)
+        accepted = await self.convert(video_id, quality, key=key)
+        conversion = await self.status(accepted["conversion_id"], key=key, wait=5)
         assert conversion["status"] == "completed", conversion
         return conversion
 
@@ -299,4 +300,5 @@ async def serving(
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
             yield Api(app, studio, session, runner.addresses[0][1])
     finally:
+        await app[ENGINE].drain(0)
         await runner.cleanup()

@@ -157,7 +157,9 @@ async def test_an_answer_to_http_10_without_a_host_has_links_that_work(api: Api)
     assert answer.json["download_url"].startswith(api.url + "/static/downloads/")
 
 
-@pytest.mark.parametrize("target", ["*", "http://example.com/healthz", "/%", "/%00", "/status/%2e%2e", "/\xc3\xa4", "//"])
+@pytest.mark.parametrize(
+    "target", ["*", "http://example.com/healthz", "/%", "/%00", "/status/%2e%2e", "/\xc3\xa4", "//"]
+)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
 async def test_any_form_of_the_address_is_answered(api: Api, method: str, target: str) -> None:
     (answer,) = await api.raw(f"{method} {target} HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n".encode("latin-1"))

@@ -207,7 +207,7 @@ async def test_a_reader_in_the_middle_gets_it_whole_when_the_file_goes(api: Api,
         status, headers = await read_head(reader)
         assert (status, headers["Content-Length"]) == (200, str(len(content)))
         assert api.app[ARTIFACTS].over_budget(1 << 60) == [], "the budget takes nothing from under a reader"
-        conversion = api.engine.get(conversion_id)
+        conversion = api.engine.table.get(conversion_id)
         assert conversion
         if end == "removed":
             await api.request("DELETE", f"/status/{conversion_id}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,7 +265,7 @@ async def test_our_own_fault_is_said_without_its_insides(api: Api, monkeypatch: 
     def break_down(owner: str) -> None:
         raise RuntimeError("a secret of /the/host")
 
-    monkeypatch.setattr(api.engine, "owned_by", break_down)
+    monkeypatch.setattr(api.engine.table, "owned_by", break_down)
     answer = await api.get("/status")
     refused(answer, 500, "INTERNAL_ERROR")
     assert "secret" not in answer.message
@@ -295,8 +296,6 @@ async def test_what_is_looked_at_first_is_answered_first(start_api: StartApi) ->
 
 
 def test_every_code_of_the_catalogue_is_raised_in_these_tests() -> None:
-    from pathlib import Path
-
     tests = "".join(file.read_text() for file in Path(__file__).parent.glob("test_api_*.py"))
     missing = [code for code in errors.REQUEST_ERRORS if f'"{code}"' not in tests]
     assert missing == []
