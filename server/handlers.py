@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -67,7 +68,8 @@ async def list_own(request: web.Request) -> web.Response:
     key = admit(request)
     query = request.query
     limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
-    conversions = request.app[ENGINE].table.owned_by(key.name)
+    # Sorted by what the cursor holds: the clock may have stood still, or gone back, between two of them.
+    conversions = sorted(request.app[ENGINE].table.owned_by(key.name), key=_place, reverse=True)
     if (wanted := query.get("status")) is not None:
         if wanted not in {one.value for one in Status}:
             raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
@@ -133,21 +135,21 @@ def _json(content: bytes) -> web.Response:
     return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _place(conversion: Conversion) -> tuple[float, str]:
-    """Where in the list, newest first; the id tells those of one moment apart."""
-    return conversion.created_at.timestamp(), conversion.id
+def _place(conversion: Conversion) -> tuple[datetime, str]:
+    """Where in the list; the id tells those of one moment apart."""
+    return conversion.created_at, conversion.id
 
 
 def _to_cursor(conversion: Conversion) -> str:
     moment, conversion_id = _place(conversion)
-    return base64.urlsafe_b64encode(f"{moment!r} {conversion_id}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {conversion_id}".encode()).decode().rstrip("=")
 
 
-def _from_cursor(cursor: str) -> tuple[float, str]:
+def _from_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         moment, _, conversion_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        return float(moment), conversion_id
-    except ValueError:
+        return datetime.fromisoformat(moment).astimezone(UTC), conversion_id
+    except (ValueError, OverflowError):
         raise errors.InvalidRequest('"cursor" must be the next_cursor of an earlier answer.') from None
 
 
