@@ -129,7 +129,7 @@ class Border:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("request %s failed", request[REQUEST_ID])
+            log.exception("a request failed id=%s", request[REQUEST_ID])
             if request.writer.output_size > 0:  # too late for an envelope
                 raise ConnectionResetError("failed in mid-answer") from None
             return error_response(errors.InternalError("Something went wrong in the server. Try again later."))

@@ -20,16 +20,20 @@ from aiohttp import web
 
 from server.appkeys import KEY_NAME, REQUEST_ID
 from server.config import LogConfig
+from server.forwarded import client
 
 #: No line is longer, in characters.
 MAX_LINE = 2000
-#: Refused requests that get a line of their own per second; the rest are counted in one.
-REFUSALS_PER_SECOND = 20
+#: Requests a second that get a line of their own though they were refused or came without a key, which nothing else
+#: bounds; the rest are counted in one line.
+UNKEYED_PER_SECOND = 50
 #: Lines that wait for a slow disk or terminal; beyond, new ones are dropped.
 MAX_WAITING = 10_000
 
-#: In a text: a key, a conversion's id, or any other long token.
-_SECRET = re.compile(r"\b(Bearer\s+|key=)?[A-Za-z0-9_-]{24,}\b")
+#: In a text: a request's id, which stays; a key; a conversion's id or any other long token.
+_SECRET = re.compile(
+    r"""(?P<stays>\sid=[A-Za-z0-9._-]{1,64})|(?P<before>Bearer\s+|key=)(?P<key>[^\s"',&]+)|[A-Za-z0-9_-]{24,}""", re.I
+)
 
 log = logging.getLogger("server.requests")
 
@@ -40,7 +44,7 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(MAX_WAITING)
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(_JsonFormatter() if settings.format == "json" else _TextFormatter())
-    listener = logging.handlers.QueueListener(waiting, stderr)
+    listener = _PatientListener(waiting, stderr)
     handler = _DroppingHandler(waiting)
     root = logging.getLogger()
     root.addHandler(handler)
@@ -65,10 +69,19 @@ class _DroppingHandler(logging.handlers.QueueHandler):
             self.queue.put_nowait(record)
 
 
+class _PatientListener(logging.handlers.QueueListener):
+    """Ends also when the queue is full in that moment."""
+
+    def enqueue_sentinel(self) -> None:
+        self.queue.put(None)
+
+
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return f"{moment[:-6]}Z {record.levelname.lower():7} {_clean(super().format(record))}"
+        # Indented, so that nothing within a message looks like a line of its own.
+        message = _clean(super().format(record)).replace("\n", "\n    ")
+        return f"{moment[:-6]}Z {record.levelname.lower():7} {message}"
 
 
 class _JsonFormatter(logging.Formatter):
@@ -84,20 +97,30 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _clean(text: str) -> str:
-    """One bounded piece of text without secrets; a traceback keeps its lines."""
-    text = "".join(c if c.isprintable() or c == "\n" else "�" for c in text[:MAX_LINE])
-    return _SECRET.sub(lambda found: (found[1] or "") + found[0][len(found[1] or "") :][:6] + "…", text)
+    """One bounded piece of text without secrets; a traceback keeps its lines, its end above all."""
+    if len(text) > MAX_LINE:
+        text = f"{text[: MAX_LINE // 2]} … {text[-MAX_LINE // 2 :]}"
+    text = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    return _SECRET.sub(_shortened, text)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    if found["stays"]:
+        return found[0]
+    return f"{found['before']}…" if found["key"] else f"{found[0][:6]}…"
 
 
 class RequestLog:
-    """A line per request: method, route, status, duration, request id, client. Refusals have a ceiling per second."""
+    """A line per request: method, route, status, duration, request id, client. See `UNKEYED_PER_SECOND`."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._refusals = 0
+        self._unkeyed = 0
 
     def line(self, request: web.Request, route: str, status: int, seconds: float) -> None:
-        if not log.isEnabledFor(logging.INFO) or (status >= 400 and self._too_many()):
+        if not log.isEnabledFor(logging.INFO):
+            return
+        if (status >= 400 or KEY_NAME not in request) and self._too_many():
             return
         request_id = request.get(REQUEST_ID, "")
         fields = {
@@ -106,7 +129,7 @@ class RequestLog:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            "client": request.remote,
+            "client": client(request),
             "key": request.get(KEY_NAME),
         }
         log.info(
@@ -118,8 +141,9 @@ class RequestLog:
     def _too_many(self) -> bool:
         now = int(time.monotonic())
         if now != self._second:
-            if self._refusals > REFUSALS_PER_SECOND:
-                log.warning("%d more refused requests in a second", self._refusals - REFUSALS_PER_SECOND)
-            self._second, self._refusals = now, 0
-        self._refusals += 1
-        return self._refusals > REFUSALS_PER_SECOND
+            if self._unkeyed > UNKEYED_PER_SECOND:
+                more = self._unkeyed - UNKEYED_PER_SECOND
+                log.warning("%d more requests in a second that were refused or had no key", more)
+            self._second, self._unkeyed = now, 0
+        self._unkeyed += 1
+        return self._unkeyed > UNKEYED_PER_SECOND
