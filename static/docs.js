@@ -1,4 +1,6 @@
-// The API reference, made from openapi.json. Text of the description goes into the page as text, never as markup.
+// The API reference, made from openapi.json.
+
+import { code, el, inline, prose, slug, table } from './docs-parts.js';
 
 const EXAMPLE_BASE = 'http://127.0.0.1:8080';
 const BASE = new URL('.', document.baseURI).href.replace(/\/$/, '');
@@ -7,46 +9,9 @@ const LANGUAGE_KEY = 'ytmp3d-docs-language';
 const content = document.getElementById('content');
 let spec;
 
-/** An element; attributes that are null or false are left out, children may be strings, nodes, or null. */
-function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== false) element.setAttribute(name, value === true ? '' : value);
-  }
-  element.append(...children.flat().filter((child) => child !== null));
-  return element;
-}
-
-/** `text` with its `code` parts as such. */
-function inline(text) {
-  return text.split('`').map((part, index) => (index % 2 ? el('code', {}, part) : part));
-}
-
-/** The few forms the description uses: paragraphs, and headings of the second level. */
-function prose(text) {
-  return text.split('\n\n').map((part) => {
-    if (!part.startsWith('## ')) return el('p', {}, inline(part));
-    const title = part.slice(3);
-    return el('h2', { id: slug(title) }, title);
-  });
-}
-
-function slug(text) {
-  return text.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
-}
-
 function resolved(part) {
   if (!part?.$ref) return part;
   return part.$ref.slice(2).split('/').reduce((found, step) => found[step.replaceAll('~1', '/')], spec);
-}
-
-/** `about` tells tables of the same caption apart for who hears them. */
-function table(caption, about, heads, rows) {
-  const head = el('tr', {}, heads.map((text) => el('th', { scope: 'col' }, text)));
-  const body = rows.map(([first, ...rest]) =>
-    el('tr', {}, el('th', { scope: 'row' }, first), rest.map((cell) => el('td', {}, cell))));
-  return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': about ? `${caption}: ${about}` : caption },
-    el('table', {}, el('caption', {}, caption), el('thead', {}, head), el('tbody', {}, body)));
 }
 
 // ---- schemas
@@ -80,47 +45,10 @@ function fields(schema, caption, about) {
   return table(caption, about, ['Field', 'Type', 'Meaning'], rows);
 }
 
-// ---- code
+// ---- examples
 
 function withBase(text) {
   return text.replaceAll(EXAMPLE_BASE, BASE);
-}
-
-/** Code with its strings set off, and a button that copies it. */
-function code(source, label) {
-  const parts = source.split(/("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`)/);
-  const pre = el('pre', { tabindex: '0', role: 'region', 'aria-label': label },
-    el('code', {}, parts.map((part, index) => (index % 2 ? el('span', { class: 'string' }, part) : part))));
-  const copy = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${label}` }, 'Copy');
-  copy.addEventListener('click', () => copyText(source, copy));
-  return el('div', { class: 'code' }, pre, copy);
-}
-
-async function copyText(text, button) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    copyBySelection(text); // the clipboard's own interface needs https, which a box at home seldom has
-  }
-  button.focus();
-  button.textContent = 'Copied';
-  announce('Copied.');
-  setTimeout(() => { button.textContent = 'Copy'; }, 1500);
-}
-
-function copyBySelection(text) {
-  const field = el('textarea', { class: 'visually-hidden', readonly: true });
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  document.execCommand('copy');
-  field.remove();
-}
-
-function announce(text) {
-  const announcer = document.getElementById('announcer');
-  announcer.textContent = '';
-  announcer.textContent = text;
 }
 
 function samples(operation) {
@@ -228,7 +156,7 @@ function answer(one, status, response, kind, media) {
       const label = example.summary ?? response.description;
       return [example.summary ? el('p', { class: 'label' }, inline(example.summary)) : null,
         code(withBase(text), `${one.summary}, ${status}: ${label}`)];
-    }).flat(),
+    }),
     headers.length ? table('Headers', `${one.summary}, ${status}`, ['Header', 'Meaning'], headers) : null);
 }
 

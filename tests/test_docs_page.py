@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,24 @@ def test_it_shows_every_operation_every_error_code_and_every_field(open_docs: Op
     assert [field for field in fields if "." not in field] == list(
         SPEC["components"]["schemas"]["Conversion"]["properties"]
     )
+
+
+def test_it_shows_the_answers_and_refusals_of_an_operation(open_docs: OpenPage) -> None:
+    section = open_docs().locator("section[aria-labelledby=convert]")
+    summaries = section.locator("summary")
+    expect(summaries).to_have_text(["200 Accepted, or already made.application/json", re.compile("^Errors")])
+    summaries.first.click()
+    expect(section.locator("details[open] pre").first).to_contain_text('"status": "queued"')
+    summaries.last.click()
+    expect(section.get_by_role("rowheader", name="429")).to_be_visible()
+    expect(section.get_by_role("cell", name="RATE_LIMITED")).to_be_visible()
+
+
+def test_no_part_of_it_is_shown_as_an_object(open_docs: OpenPage) -> None:
+    page = open_docs()
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    text = page.locator("body").inner_text()
+    assert not re.search(r"\[object |undefined|\bNaN\b", text)
 
 
 def errors_in_order(kind: str) -> list[str]:
