@@ -73,7 +73,11 @@ class _PatientListener(logging.handlers.QueueListener):
     """Ends also when the queue is full in that moment."""
 
     def enqueue_sentinel(self) -> None:
-        self.queue.put(None)
+        while True:
+            try:
+                return super().enqueue_sentinel()
+            except queue.Full:
+                time.sleep(0.01)
 
 
 class _TextFormatter(logging.Formatter):
