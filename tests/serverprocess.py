@@ -194,7 +194,7 @@ class ServerProcess:
 
     def processes(self) -> list[Process]:
         """Everything alive that this server started, or that was started by that, and the server itself."""
-        return [process for process in all_processes() if _marked(process.pid, self.mark)]
+        return [process for process in all_processes() if marked(process.pid, self.mark)]
 
     def descendants(self) -> list[Process]:
         """Everything below the server in the tree, zombies too."""
@@ -246,7 +246,7 @@ def all_processes() -> list[Process]:
     return found
 
 
-def _marked(pid: int, mark: str) -> bool:
+def marked(pid: int, mark: str) -> bool:
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
