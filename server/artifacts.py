@@ -81,7 +81,7 @@ class Artifacts:
         folder = self._staging / secrets.token_hex(8)
         try:
             with _disk_full():
-                await _whole(asyncio.to_thread(folder.mkdir, mode=0o700))
+                await _whole(asyncio.to_thread(_make_private, folder))
             yield folder
         finally:
             await _whole(asyncio.to_thread(_remove_tree, folder))
@@ -176,7 +176,7 @@ class Artifacts:
 
     def _sweep(self) -> list[tuple[str, int, Artifact, int]]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._staging.mkdir(mode=0o700, exist_ok=True)
+        _make_private(self._staging)
         for leftover in self._staging.iterdir():
             _remove_tree(leftover)
         ours = {path: match for path in self._folder.iterdir() if (match := _own_file(path))}
@@ -209,6 +209,12 @@ async def _whole(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # fetched, so that nobody logs it as forgotten
         raise cancelled
     return task.result()
+
+
+def _make_private(folder: Path) -> None:
+    """Also the folders above it: an operator may have emptied the downloads folder under the running server."""
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _own_file(path: Path) -> re.Match[str] | None:

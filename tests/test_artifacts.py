@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -105,6 +106,14 @@ async def test_only_the_owner_sees_what_is_being_made(tmp_path: Path) -> None:
     artifacts = await opened(tmp_path / "downloads")
     async with artifacts.staging() as staging:
         assert {path.stat().st_mode & 0o777 for path in (staging, staging.parent)} == {0o700}
+
+
+async def test_a_downloads_folder_that_was_emptied_is_made_again(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path / "downloads")
+    shutil.rmtree(tmp_path / "downloads")
+    artifact = await publish(artifacts, b"audio")
+    assert artifact.path.read_bytes() == b"audio"
+    assert (tmp_path / "downloads" / ".staging").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("end", [None, ValueError, KeyboardInterrupt, asyncio.CancelledError])
