@@ -169,3 +169,10 @@ def test_the_description_of_the_offline_server_lists_every_reserved_id_and_key(s
     assert [one["id"] for one in answer["x-reserved"]["videos"]] == list(RESERVED)
     assert [one["key"] for one in answer["x-reserved"]["keys"]] == [one.key for one in TABLE]
     assert {key: value for key, value in answer.items() if key != "x-reserved"} == SPEC
+
+
+def test_the_description_of_the_offline_server_is_for_reading_only(server: ServerProcess) -> None:
+    for method in ("PUT", "TRACE"):
+        answer = server.request(method, "/openapi.json")
+        assert (answer.status, answer.json["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert server.request("HEAD", "/openapi.json").status == 200
