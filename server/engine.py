@@ -354,8 +354,9 @@ class Engine:
             self.table.enter(conversion)
         for conversion in sorted(conversions, key=lambda c: c.expires_at or now + keep):
             if conversion.finished:
-                left = min(keep, (conversion.expires_at or now + keep) - now)
-                self.table.keep(conversion, max(0.0, left.total_seconds()))
+                expires_at = min(now + keep, conversion.expires_at or now + keep)
+                self.table.keep(conversion, max(0.0, (expires_at - now).total_seconds()))
+                conversion.expires_at = expires_at
         kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
         for _, _, artifact in found:
             if artifact.path not in kept:

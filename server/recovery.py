@@ -48,8 +48,10 @@ def _snapshot(conversion: Conversion) -> Record:
             record[name] = moment.isoformat()
     if conversion.status is Status.COMPLETED and job.artifact:
         record["artifact"] = job.artifact.path.name
-    elif job.media and conversion.finished:
-        record["media"] = dataclasses.asdict(job.media)
+    elif conversion.finished:
+        record["progress"] = job.progress
+        if job.media:
+            record["media"] = dataclasses.asdict(job.media)
     if conversion.status is Status.FAILED and job.error:
         record["error"] = {"code": job.error.code, "message": job.error.message}
     return record
@@ -65,11 +67,10 @@ def restore(
     """
     snapshots: dict[str, Record] = {}
     for record in records:
-        if record.get("type") == "put":
-            snapshots.update((snapshot["id"], snapshot) for snapshot in record["conversions"])
-        elif record.get("type") == "drop":
-            for conversion_id in record["ids"]:
-                snapshots.pop(conversion_id, None)
+        try:
+            _apply(record, snapshots)
+        except (KeyError, TypeError, ValueError) as error:
+            _leave_out(error)
     found = list(artifacts)
     by_name = {artifact.path.name: artifact for _, _, artifact in found}
     by_key = {(video_id, bitrate): artifact for video_id, bitrate, artifact in found}
@@ -79,11 +80,25 @@ def restore(
         try:
             conversion = _conversion(snapshot, by_name, by_key, jobs)
         except (KeyError, TypeError, ValueError) as error:
-            log.warning("a record of the journal cannot be understood and is left out: %r", error)
+            _leave_out(error)
             continue
         if conversion:
             conversions.append(conversion)
     return sorted(conversions, key=lambda conversion: conversion.created_at), jobs
+
+
+def _apply(record: Record, snapshots: dict[str, Record]) -> None:
+    if record["type"] == "put":
+        snapshots.update([(snapshot["id"], snapshot) for snapshot in record["conversions"]])
+    elif record["type"] == "drop":
+        for conversion_id in record["ids"]:
+            snapshots.pop(conversion_id, None)
+    else:
+        raise ValueError(record["type"])
+
+
+def _leave_out(error: Exception) -> None:
+    log.warning("a record of the journal cannot be understood and is left out: %r", error)
 
 
 def _conversion(
@@ -93,6 +108,7 @@ def _conversion(
     jobs: dict[tuple[str, int], Job],
 ) -> Conversion | None:
     quality, status = Quality(snapshot["quality"]), Status(snapshot["status"])
+    attempt, interrupted = int(snapshot["attempt"]), int(snapshot["interrupted"])
     job = Job(snapshot["video_id"], quality.bitrate_kbps)
     conversion = Conversion(
         id=snapshot["id"],
@@ -107,8 +123,9 @@ def _conversion(
         expires_at=_moment(snapshot, "expires_at"),
     )
     if status in (Status.FAILED, Status.CANCELLED):
-        job.status = status
-        if said := snapshot.get("error"):
+        job.status, job.progress = status, int(snapshot.get("progress", 0))
+        if status is Status.FAILED:
+            said = snapshot["error"]
             job.error = errors.JOB_ERRORS.get(said["code"], errors.JobFailed)(said["message"])
         if media := snapshot.get("media"):
             job.media = Media(**{**media, "source": Source(**media["source"])})
@@ -127,11 +144,11 @@ def _conversion(
             conversion.advance(Status.COMPLETED)
         return conversion
     cut = status is Status.PROCESSING
-    job.attempt = max(job.attempt, snapshot["attempt"] - cut)
-    job.interrupted = max(job.interrupted, snapshot["interrupted"] + cut)
+    job.attempt = max(job.attempt, attempt - cut)
+    job.interrupted = max(job.interrupted, interrupted + cut)
     conversion.status = Status.QUEUED
     return conversion
 
 
 def _moment(snapshot: Record, name: str) -> datetime | None:
-    return datetime.fromisoformat(snapshot[name]) if name in snapshot else None
+    return datetime.fromisoformat(snapshot[name]).astimezone(UTC) if name in snapshot else None
