@@ -1,8 +1,7 @@
 """The finished files and those being made: staging, publishing, the disk budget, the sweep at start.
 
-A complete artifact is `NAME.mp3` with `NAME.json`, which says what it is, and maybe `NAME.jpg`; the MP3 comes last and
-goes first, so that a half-made one never looks whole. NAME is `{video_id}-{bitrate}-{token}` with a fresh random token:
-one content for ever under one name. A video id may begin with "-", so a name must never reach a command line bare.
+A name carries a fresh random token: one content for ever under one name. What an artifact is on disk is in
+`artifactfiles.py`.
 
 Use is counted in memory and ordered by events, not by a clock, which may jump; after a restart the order is that of the
 files' modification times. Known limit: one server per folder, which nothing here checks.
@@ -14,19 +13,16 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
-import re
 import secrets
-import shutil
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from server import artifactfiles
 from server.errors import DiskFull
 from server.jobs import Artifact, Media
-from server.sidecar import read_sidecar, write_sidecar
 
 T = TypeVar("T")
 
@@ -36,8 +32,6 @@ log = logging.getLogger(__name__)
 RESERVE_BYTES = 32 * 1024 * 1024
 #: Seconds for which an answer about the disk's free space holds.
 FREE_SPACE_SECONDS = 1.0
-
-_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg)")
 
 
 @dataclass(eq=False)
@@ -53,7 +47,7 @@ class Artifacts:
     def __init__(self, folder: Path, *, budget_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
         self.used_bytes = 0
         self._folder = folder
-        self._staging = folder / ".staging"
+        self._staging = folder / artifactfiles.STAGING
         self._budget_bytes = budget_bytes
         self._reserve_bytes = reserve_bytes
         self._kept: dict[Path, _Kept] = {}  # least recently used first
@@ -66,7 +60,7 @@ class Artifacts:
         Each as (video id, kbit/s, artifact). Only what has a name of our own is ever removed, and everything in the
         staging folder. Raises OSError when the folder cannot be used.
         """
-        found = await asyncio.to_thread(self._sweep)
+        found = await asyncio.to_thread(artifactfiles.sweep, self._folder)
         for _, _, artifact, size in found:
             self._keep(_Kept(artifact, size))
         await self._ask_disk()
@@ -81,10 +75,10 @@ class Artifacts:
         folder = self._staging / secrets.token_hex(8)
         try:
             with _disk_full():
-                await _whole(asyncio.to_thread(_make_private, folder))
+                await _whole(asyncio.to_thread(artifactfiles.make_private, folder))
             yield folder
         finally:
-            await _whole(asyncio.to_thread(_remove_tree, folder))
+            await _whole(asyncio.to_thread(artifactfiles.remove_tree, folder))
 
     async def publish(
         self, audio: Path, cover: Path | None, *, video_id: str, bitrate_kbps: int, media: Media
@@ -96,9 +90,9 @@ class Artifacts:
         path = self._folder / f"{video_id}-{bitrate_kbps}-{secrets.token_hex(8)}.mp3"
         try:
             with _disk_full():
-                artifact, size = await _whole(asyncio.to_thread(_publish, audio, cover, path, media))
+                artifact, size = await _whole(asyncio.to_thread(artifactfiles.publish, audio, cover, path, media))
         except asyncio.CancelledError:
-            await _whole(asyncio.to_thread(_unlink, path))
+            await _whole(asyncio.to_thread(artifactfiles.unlink, path))
             raise
         self._keep(_Kept(artifact, size))
         return artifact
@@ -109,7 +103,7 @@ class Artifacts:
         if kept is not None:
             self.used_bytes -= kept.bytes
         try:
-            await _whole(asyncio.to_thread(_unlink, artifact.path))
+            await _whole(asyncio.to_thread(artifactfiles.unlink, artifact.path))
         except OSError:
             if kept is not None:
                 self._keep(kept)
@@ -163,37 +157,14 @@ class Artifacts:
             return
         self._disk_asked = time.monotonic()
         try:
-            usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
+            self._disk = await asyncio.to_thread(artifactfiles.disk_usage, self._staging)
         except OSError as error:
             log.warning("%s: cannot be asked for its free space: %s", self._folder, error)
             self._disk = (0, 0)
-        else:
-            self._disk = (usage.total, usage.free)
 
     def _keep(self, kept: _Kept) -> None:
         self._kept[kept.artifact.path] = kept
         self.used_bytes += kept.bytes
-
-    def _sweep(self) -> list[tuple[str, int, Artifact, int]]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _make_private(self._staging)
-        for leftover in self._staging.iterdir():
-            _remove_tree(leftover)
-        ours = {path: match for path in self._folder.iterdir() if (match := _own_file(path))}
-        found: list[tuple[int, str, int, Artifact, int]] = []
-        complete: set[Path] = set()
-        for path, match in ours.items():
-            if path.suffix == ".mp3" and (read := _read(path)) is not None:
-                artifact, size = read
-                complete |= _files(path)
-                found.append((path.stat().st_mtime_ns, match["video_id"], int(match["bitrate"]), artifact, size))
-        stray = ours.keys() - complete
-        for path in stray:
-            path.unlink(missing_ok=True)
-        if stray:
-            log.info("%s: swept %d files that were no part of a complete artifact", self._folder, len(stray))
-        found.sort(key=lambda item: item[0])
-        return [item[1:] for item in found]
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:
@@ -209,73 +180,6 @@ async def _whole(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # fetched, so that nobody logs it as forgotten
         raise cancelled
     return task.result()
-
-
-def _make_private(folder: Path) -> None:
-    """Also the folders above it: an operator may have emptied the downloads folder under the running server."""
-    for each in (folder.parent, folder):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _own_file(path: Path) -> re.Match[str] | None:
-    return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
-
-
-def _files(path: Path) -> set[Path]:
-    return {path, path.with_suffix(".json"), path.with_suffix(".jpg")}
-
-
-def _read(path: Path) -> tuple[Artifact, int] | None:
-    """The artifact at `path` and the bytes of all its files, or None when it is not complete."""
-    size = path.stat().st_size
-    described = read_sidecar(path.with_suffix(".json"))
-    if described is None or described[0] != size:
-        return None
-    cover = path.with_suffix(".jpg")
-    total = sum(file.stat().st_size for file in _files(path) if file.exists())
-    return Artifact(path, size, described[1], cover if cover.exists() else None), total
-
-
-def _publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[Artifact, int]:
-    try:
-        _sync(audio)
-        size = audio.stat().st_size
-        sidecar = audio.with_suffix(".json")
-        write_sidecar(sidecar, size, media)
-        _sync(sidecar)
-        if cover is not None:
-            _sync(cover)
-            cover.replace(path.with_suffix(".jpg"))
-        sidecar.replace(path.with_suffix(".json"))
-        audio.replace(path)
-        _sync(path.parent)
-        total = sum(file.stat().st_size for file in _files(path) if file.exists())
-    except BaseException:
-        _unlink(path)
-        raise
-    return Artifact(path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
-
-
-def _unlink(path: Path) -> None:
-    for file in (path, path.with_suffix(".json"), path.with_suffix(".jpg")):
-        file.unlink(missing_ok=True)
-
-
-def _remove_tree(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        log.warning("%s: cannot be removed", path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import SmallDisk
 
+from server import artifactfiles
 from server import artifacts as artifacts_module
 from server.artifacts import Artifacts
 from server.errors import DiskFull
@@ -111,6 +112,9 @@ async def test_only_the_owner_sees_what_is_being_made(tmp_path: Path) -> None:
 async def test_a_downloads_folder_that_was_emptied_is_made_again(tmp_path: Path) -> None:
     artifacts = await opened(tmp_path / "downloads")
     shutil.rmtree(tmp_path / "downloads")
+    artifacts._disk_asked = None
+    assert await artifacts.room()
+    shutil.rmtree(tmp_path / "downloads")
     artifact = await publish(artifacts, b"audio")
     assert artifact.path.read_bytes() == b"audio"
     assert (tmp_path / "downloads" / ".staging").stat().st_mode & 0o777 == 0o700
@@ -135,7 +139,7 @@ async def test_a_staging_folder_goes_even_when_cancelled_again_and_again(
 ) -> None:
     artifacts = await opened(tmp_path)
     inside, removing, go_on = asyncio.Event(), threading.Event(), threading.Event()
-    remove = artifacts_module._remove_tree
+    remove = artifactfiles.remove_tree
 
     def slowly(path: Path) -> None:
         removing.set()
@@ -148,7 +152,7 @@ async def test_a_staging_folder_goes_even_when_cancelled_again_and_again(
             inside.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(artifacts_module, "_remove_tree", slowly)
+    monkeypatch.setattr(artifactfiles, "remove_tree", slowly)
     task = asyncio.create_task(attempt())
     await inside.wait()
     task.cancel()
@@ -192,14 +196,14 @@ async def test_a_failed_publish_leaves_nothing_at_whatever_step(
 async def test_a_cancelled_publish_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifacts = await opened(tmp_path)
     started, go_on = threading.Event(), threading.Event()
-    sync = artifacts_module._sync
+    sync = artifactfiles._sync
 
     def slowly(path: Path) -> None:
         started.set()
         assert go_on.wait(DEADLINE)
         sync(path)
 
-    monkeypatch.setattr(artifacts_module, "_sync", slowly)
+    monkeypatch.setattr(artifactfiles, "_sync", slowly)
     task = asyncio.create_task(publish(artifacts))
     assert await asyncio.to_thread(started.wait, DEADLINE)
     task.cancel()
@@ -244,6 +248,7 @@ async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
     missing._disk_asked = None
     (tmp_path / "gone" / ".staging").rmdir()
     (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").touch()
     assert not await missing.room()
     assert await missing.free_bytes() == 0
 
