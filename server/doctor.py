@@ -145,6 +145,8 @@ async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
             return Finding(PROBLEM, "conversion", f"{folder} cannot be written: {error.strerror}. Make room there.")
     times = ", ".join(f"{stage} {took:.2f} s" for stage, took in stages)
     if failure:
-        return Finding(PROBLEM, "conversion", f"{failure.code}: {failure.message}{f' ({times})' if times else ''}")
+        cause = " ".join(str(failure.__cause__ or "").split())[:300]
+        details = [f"({times})"] * bool(times) + [f"The cause: {cause}"] * bool(cause)
+        return Finding(PROBLEM, "conversion", " ".join([f"{failure.code}: {failure.message}", *details]))
     title = job.media.title if job.media else video_id
     return Finding(OK, "conversion", f"{title}: {times}")
