@@ -61,7 +61,7 @@ def accepts(keys: Keys, plain: str) -> bool:
 async def within_two_seconds(is_so: Callable[[], bool]) -> None:
     """The promise itself, with a little for a busy machine."""
     async with asyncio.timeout(2.5):
-        while not is_so():  # noqa: ASYNC110  # the file system tells no event
+        while not is_so():
             await asyncio.sleep(0.02)
 
 
