@@ -85,6 +85,12 @@ def test_every_third_request_of_the_failing_key_is_500_and_unserved(server: Serv
     assert len(listed.json["jobs"]) == failed.count(False), "a request that failed has left nothing behind"
 
 
+def test_a_route_that_is_none_comes_before_every_fault(server: ServerProcess) -> None:
+    for _ in range(FAIL_EVERY):
+        assert code(ask(server, "test-failing", path="/nowhere")) == "NOT_FOUND"
+    assert code(ask(server, "test-failing", "POST", "/openapi.json")) == "METHOD_NOT_ALLOWED"
+
+
 def test_the_slow_key_is_late_and_nobody_else_is(server: ServerProcess) -> None:
     def timed(key: str) -> tuple[int, float]:
         began = time.monotonic()
