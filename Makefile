@@ -2,19 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test bench lint clean
+.PHONY: demo run test bench fuzz lint clean
 
 demo: .venv/runtime
-	$(BIN)/python -m server demo
+	@$(BIN)/python -m server demo
 
 run: .venv/runtime
-	$(BIN)/python -m server serve
+	@$(BIN)/python -m server serve
 
 test: .venv/tests
 	$(BIN)/python -m pytest
 
 bench: .venv/tests
 	$(BIN)/python -m tests.bench
+
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz
 
 lint: .venv/lint
 	$(BIN)/ruff check .
@@ -23,20 +26,25 @@ lint: .venv/lint
 clean:
 	rm -rf .venv
 
-.venv/pip: 
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ytmp3d needs Python 3.11 or later: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	touch $@
+.venv/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ytmp3d needs Python 3.11 or later: make PYTHON=python3.11")'
+	@echo 'Setting up .venv, once; it takes half a minute with a fast network.'
+	@$(PYTHON) -m venv .venv
+	@touch $@
 
 # setup.cfg is the one list of what is needed; a changed one makes these stale.
 .venv/runtime: setup.cfg | .venv/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline]'
-	touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline]'
+	@touch $@
 
 .venv/tests: setup.cfg | .venv/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test]'
-	touch $@ .venv/runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test]'
+	@touch $@ .venv/runtime
+
+.venv/fuzz: setup.cfg | .venv/pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,fuzz]'
+	@touch $@ .venv/runtime .venv/tests
 
 .venv/lint: setup.cfg | .venv/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,lint]'
-	touch $@ .venv/runtime .venv/tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,lint]'
+	@touch $@ .venv/runtime .venv/tests

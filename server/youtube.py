@@ -38,11 +38,11 @@ def video_id(text: str) -> str:
 
     Raises InvalidUrl, whose message says what is wrong with it and what is accepted.
     """
+    if len(text) > MAX_LENGTH:
+        raise _refusal(f"The link is longer than {MAX_LENGTH} characters.")
     text = text.strip()
     if not text:
         raise _refusal("The link is empty.")
-    if len(text) > MAX_LENGTH:
-        raise _refusal(f"The link is longer than {MAX_LENGTH} characters.")
     for character in text:
         if character in " \\" or not character.isprintable():
             raise _refusal(f"The link has a {_name(character)} in it.")

@@ -1,0 +1,1 @@
+"""schemathesis against the API's own description: `make fuzz`, and in CI."""

@@ -1,0 +1,49 @@
+"""`python -m tests.fuzz`: start a server, let schemathesis at it, stop; the exit status is schemathesis'."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="ytmp3d-fuzz-") as name:
+        port_file = Path(name) / "port"
+        serve = [sys.executable, "-m", "server", "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
+        log = (Path(name) / "log").open("wb")
+        server = subprocess.Popen([*serve, "--state", f"{name}/state"], cwd=ROOT, stdout=log, stderr=log)
+        try:
+            while not port_file.exists():
+                if server.poll() is not None:
+                    print((Path(name) / "log").read_text(), file=sys.stderr)
+                    return 1
+                time.sleep(0.02)
+            url = f"http://127.0.0.1:{port_file.read_text().strip()}/openapi.json"
+            environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT)}
+            command = [str(Path(sys.executable).parent / "schemathesis")]
+            command += [
+                "--config-file",
+                str(HERE / "schemathesis.toml"),
+                "run",
+                url,
+                "--checks",
+                "all",
+                "--header",
+                "Authorization: Bearer test-unlimited",
+            ]
+            return subprocess.call(command, cwd=name, env=environment)
+        finally:
+            server.terminate()
+            server.wait(40)
+            log.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
