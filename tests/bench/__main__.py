@@ -11,7 +11,7 @@ from pathlib import Path
 from server import ffmpeg
 from server.config import Config
 
-from . import api, conversion
+from . import api, conversion, offline
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ytmp3d-bench-") as name:
         conversion.run(Path(name), path, rounds)
         api.run(Path(name), path, rounds)
+        offline.run(Path(name), rounds)
 
 
 if __name__ == "__main__":
