@@ -8,6 +8,8 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,11 +147,25 @@ def test_a_folder_below_a_file_is_a_problem(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="NOT TESTED: root can write everywhere")
 def test_a_folder_that_may_not_be_written_is_a_problem(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    for finding in checks.folders(with_("storage", downloads=tmp_path / "d", state=tmp_path / "s")):
+    with nobody():
+        found = list(checks.folders(with_("storage", downloads=tmp_path / "d", state=tmp_path / "s")))
+    assert len(found) == 2
+    for finding in found:
         assert finding.level == PROBLEM and "Permission denied" in finding.text and "Change its owner" in finding.text
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Not root: that can write everywhere."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_a_state_folder_that_others_can_enter_is_a_warning(tmp_path: Path) -> None:
