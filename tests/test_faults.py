@@ -153,7 +153,7 @@ def test_sigterm_lets_what_runs_finish_and_keeps_what_waits(new_server: NewServe
         assert int(refused.headers["Retry-After"]) > 0
         content = reader.result(25)
     assert server.wait(5) == 0
-    assert not server.processes()
+    until(lambda: not server.processes(), 1)
     server.start()
     assert server.status(running)["status"] == "completed"
     assert server.download(running) == content
