@@ -11,7 +11,9 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 
 from server import errors, recovery
 from server.artifacts import Artifacts
@@ -192,7 +194,11 @@ class Engine:
             job.begin_attempt()
             self._move(job, Status.PROCESSING)
             self._show_new_positions()
-            self._tasks[job] = asyncio.create_task(self._work(job), name=f"job {job.video_id} {job.bitrate_kbps}")
+            slot = ExitStack()
+            slot.callback(self._free_slots.release)
+            task = asyncio.create_task(self._work(job, slot), name=f"job {job.video_id} {job.bitrate_kbps}")
+            task.add_done_callback(partial(_free, slot))
+            self._tasks[job] = task
 
     def _show_new_positions(self) -> None:
         """Everybody behind has moved up: tell those who watch."""
@@ -200,11 +206,9 @@ class Engine:
             for conversion in self.queue.lane(owner):
                 self.table.changed(conversion)
 
-    async def _work(self, job: Job) -> None:
-        try:
+    async def _work(self, job: Job, slot: ExitStack) -> None:
+        with slot:
             error = await self._attempt(job)
-        finally:
-            self._free_slots.release()
         pause = self._settings.retry_pause
         in_time = asyncio.get_running_loop().time() + pause < self._deadlines.get(job, 0.0)
         if error and error.retried and job.attempt < MAX_ATTEMPTS and in_time:
@@ -392,6 +396,11 @@ class Engine:
                 job.attempt -= 1  # a cut by our own hand is no failed attempt
                 self._move(job, Status.QUEUED)
         await asyncio.gather(*self._tasks.values(), *self._endings, return_exceptions=True)
+
+
+def _free(slot: ExitStack, task: asyncio.Task[None]) -> None:
+    """`task` has ended. One that was cancelled before its first step has freed nothing itself."""
+    slot.close()
 
 
 def _cause(error: errors.JobError) -> str:

@@ -24,6 +24,7 @@ from yarl import URL
 from server import border, errors
 from server.app import create_app
 from server.appkeys import ARTIFACTS, ENGINE
+from server.artifacts import Artifacts
 from server.auth import Key
 from server.config import Config, JobsConfig, StorageConfig
 from server.engine import Engine
@@ -117,24 +118,35 @@ class Studio:
         self._began = Change()
 
     async def run(self, job: Job) -> Artifact:
+        """As `Pipeline.run`: whatever it raises, nothing stays behind."""
         assert self.app
         artifacts = self.app[ARTIFACTS]
-        async with artifacts.staging() as folder:
-            take = Take(job, folder)
-            self.takes.append(take)
-            self._began.notify()
-            if not job.video_id.startswith("led"):
-                take.know(self.media)
-                take.grow(content_of(job.video_id, job.bitrate_kbps))
-                take.finish()
-            await take.end
-            return await artifacts.publish(
-                take.part,
-                take.cover,
-                video_id=job.video_id,
-                bitrate_kbps=job.bitrate_kbps,
-                media=job.media or MEDIA,
-            )
+        artifact: Artifact | None = None
+        try:
+            async with artifacts.staging() as folder:
+                artifact = await self._make(job, folder, artifacts)
+            return artifact
+        except BaseException:
+            if artifact:
+                await artifacts.remove(artifact)
+            raise
+
+    async def _make(self, job: Job, folder: Path, artifacts: Artifacts) -> Artifact:
+        take = Take(job, folder)
+        self.takes.append(take)
+        self._began.notify()
+        if not job.video_id.startswith("led"):
+            take.know(self.media)
+            take.grow(content_of(job.video_id, job.bitrate_kbps))
+            take.finish()
+        await take.end
+        return await artifacts.publish(
+            take.part,
+            take.cover,
+            video_id=job.video_id,
+            bitrate_kbps=job.bitrate_kbps,
+            media=job.media or MEDIA,
+        )
 
     @property
     def videos(self) -> list[str]:
