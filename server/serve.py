@@ -158,10 +158,13 @@ async def running(
     try:
         try:
             await runner.setup()
-            site = web.TCPSite(runner, host, port, backlog=1024)
-            await site.start()
         except journal.Locked as error:
             raise ConfigError(str(error)) from error
+        except OSError as error:
+            raise ConfigError(f"{error.filename or 'a file'}: {error.strerror or error}") from error
+        try:
+            site = web.TCPSite(runner, host, port, backlog=1024)
+            await site.start()
         except OSError as error:
             number = error.errno or 0  # negative when a name is not known; asyncio's own words repeat the address
             reason = os.strerror(number) if number > 0 else error.strerror

@@ -16,6 +16,7 @@ import contextlib
 import gc
 import io
 import json
+import optparse
 import os
 import threading
 from collections import deque
@@ -172,8 +173,10 @@ def check(events: Connection, base: Sequence[str], argv: Sequence[str], allowed:
     try:
         with contextlib.redirect_stderr(complaints):
             plain, whole = yt_dlp.parse_options(base), yt_dlp.parse_options(argv)
-    except SystemExit:
-        report["problem"] = complaints.getvalue().strip().splitlines()[-1:]
+    except optparse.OptParseError as error:
+        report["problem"] = str(error).strip().splitlines()[-1:]
+    except SystemExit:  # --help and the like
+        report["problem"] = (complaints.getvalue().strip().splitlines() or ["an option that ends yt-dlp"])[-1:]
     else:
         before, after = vars(plain.options), vars(whole.options)
         report["changed"] = sorted(k for k in after if before.get(k) != after[k] and k not in allowed)
