@@ -30,9 +30,12 @@ async def reading(api: Api, conversion_id: str) -> AsyncIterator[AsyncIterator[b
 
 
 async def whole(api: Api, conversion_id: str) -> bytes:
-    """One reader's bytes. Raises one of CUT when they are cut off."""
-    async with reading(api, conversion_id) as chunks:
-        return b"".join([chunk async for chunk in chunks])
+    """One reader's bytes, live or not. Raises one of CUT when they are cut off."""
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = checked(await read_answer(reader))
+        assert answer.status == 200, answer
+        return answer.body
 
 
 async def started(api: Api, video_id: str = "led-growing") -> tuple[str, Take]:
