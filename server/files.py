@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from server import errors
+
+_ONE_RANGE = re.compile(r"bytes=([0-9]+-[0-9]*|-[0-9]+)", re.IGNORECASE)
 
 
 class File(web.FileResponse):
@@ -41,6 +44,13 @@ class File(web.FileResponse):
 
 
 async def send(request: web.Request, file: File) -> File:
-    """Send `file` here and now, within the handler, so that a refusal is answered as any other error is."""
+    """Send `file` here and now, within the handler, so that a refusal is answered as any other error is.
+
+    A Range of several parts, of another unit or without sense is ignored, as RFC 9110 §14.2 has it; aiohttp refuses it.
+    """
+    if not _ONE_RANGE.fullmatch(request.headers.get("Range", "bytes=0-")):
+        headers = request.headers.copy()
+        del headers["Range"]
+        request = request.clone(headers=headers)
     await file.prepare(request)
     return file

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -257,6 +258,22 @@ async def test_streams_end_when_the_server_does(api: Api) -> None:
         await stream.next()
         await api.engine.drain(0)
         await stream.rest()
+
+
+async def test_curl_shows_each_event_as_it_comes(api: Api) -> None:
+    if not shutil.which("curl"):
+        pytest.skip("NOT TESTED: curl -N (there is no curl here)")
+    conversion_id, take = await started(api)
+    address, key = f"{api.url}/status/{conversion_id}/events", f"Authorization: Bearer {KEY}"
+    curl = await asyncio.create_subprocess_exec("curl", "-sN", "-H", key, address, stdout=asyncio.subprocess.PIPE)
+    assert curl.stdout
+    async with asyncio.timeout(SOON):
+        while b'"processing"' not in await curl.stdout.readline():
+            pass
+        take.grow(b"sound")
+        take.finish()
+        assert b'"completed"' in await curl.stdout.read()
+        assert await curl.wait() == 0
 
 
 async def test_http_10_gets_events_too(api: Api) -> None:
