@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from api import KEY, OTHER, SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
+from conftest import StartApi
 
 from server import errors, events
+from server.config import JobsConfig
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,19 @@ async def test_streams_end_when_the_server_does(api: Api) -> None:
         await stream.next()
         await api.engine.drain(0)
         await stream.rest()
+
+
+async def test_who_waits_hears_of_moving_up(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    _, first = await started(api, "led-first--")
+    ids = [(await api.convert(f"led-wait{n:03d}"))["conversion_id"] for n in range(3)]
+    async with listening(api, f"/status/{ids[-1]}/events") as one, listening(api, "/events") as all_of_them:
+        assert (await one.next()).data["queue_position"] == 3
+        first.fail(errors.VideoPrivate())
+        for stream in (one, all_of_them):
+            while (event := await stream.next()).conversion_id != ids[-1] or event.data["queue_position"] == 3:
+                pass
+            assert event.data["queue_position"] == 2
 
 
 async def test_curl_shows_each_event_as_it_comes(api: Api) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from api import SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
@@ -286,6 +288,36 @@ async def test_a_waiting_reader_is_told_when_the_server_stops(start_api: StartAp
     await api.engine.drain(0)
     answer = await reader
     assert (answer.status, answer.code) == (503, "SHUTTING_DOWN")
+
+
+async def test_what_is_made_between_a_last_look_and_the_end_is_read_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversion_id, take = await started(api)
+    opened = downloads._opened
+
+    class Hesitant:
+        """A file whose end is reported late: meanwhile it grows and is finished."""
+
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        async def read(self, size: int) -> bytes:
+            chunk: bytes = await self.file.read(size)
+            if not chunk and not take.end.done():
+                take.grow(b"the end")
+                take.finish()
+                await api.status(conversion_id, wait=5)
+            return chunk
+
+    @asynccontextmanager
+    async def hesitantly(path: Path) -> AsyncIterator[Hesitant]:
+        async with opened(path) as file:
+            yield Hesitant(file)
+
+    monkeypatch.setattr(downloads, "_opened", hesitantly)
+    take.grow(b"the beginning, ")
+    assert await whole(api, conversion_id) == b"the beginning, the end"
 
 
 async def test_an_artifact_published_while_readers_follow_is_read_to_its_end(api: Api) -> None:
