@@ -341,7 +341,7 @@ class Engine:
 
     async def compact(self) -> None:
         try:
-            await self._journal.rewrite([recovery.put([conversion]) for conversion in self.table])
+            await self._journal.rewrite(recovery.put([conversion]) for conversion in list(self.table))
         except OSError as error:
             log.warning("the journal could not be shortened: %s", error)
 
@@ -349,7 +349,7 @@ class Engine:
 
     async def restore(self, records: Iterable[recovery.Record], found: Sequence[tuple[str, int, Artifact]]) -> None:
         """The table of before the restart: finished links answer again, the unfinished is queued again."""
-        conversions, self._jobs = recovery.restore(records, found)
+        conversions, self._jobs = recovery.restore(records, found, self._journal.set_aside)
         for job in self._jobs.values():
             job.on_change = self.table.changed
         now = utc_now()

@@ -118,18 +118,18 @@ class Journal:
         self._file.unreadable.append(encode(record))
 
     async def rewrite(self, records: Iterable[Record]) -> None:
-        """Put `records`, which say all that is worth keeping at this moment, in place of the file's content.
+        """Put `records`, which say all that is worth keeping, in place of the file's content.
 
-        What is appended meanwhile follows them, and so does every append that has not returned yet: its effect may be
-        applied before it or right after it, and whoever replays must bear a record that comes twice or speaks of what
-        is gone. The records must not change afterwards. A caller that is cancelled does not stop it. Raises OSError
+        They are read one by one in a thread, so that a long table does not hold up the loop: what changes meanwhile
+        must be appended as well. That follows them, and so does every append that has not returned yet: its effect may
+        be applied before it or right after it, and whoever replays must bear a record that comes twice or speaks of
+        what is gone. A caller that is cancelled does not stop it. Raises OSError
         (the old file stays), and RuntimeError while another rewrite is running.
         """
         if self._rewriting is not None or self._closing:
             raise RuntimeError("the journal is being rewritten already, or closed")
-        kept = list(records)
         self._during_rewrite = [entry.line for entry in self._recent if entry.written]
-        self._rewriting = asyncio.create_task(self._rewrite(kept), name="journal rewrite")
+        self._rewriting = asyncio.create_task(self._rewrite(records), name="journal rewrite")
         await asyncio.shield(self._rewriting)
 
     async def close(self) -> None:
@@ -199,7 +199,7 @@ class Journal:
             log.error("the journal lost %d notes that could not be written", lost)
         self._queue[:0] = notes[lost:]
 
-    async def _rewrite(self, records: list[Record]) -> None:
+    async def _rewrite(self, records: Iterable[Record]) -> None:
         try:
             fresh = await self._in_thread(self._file.write_fresh, map(encode, records))
             async with self._turn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,19 +58,21 @@ def _snapshot(conversion: Conversion) -> Record:
 
 
 def restore(
-    records: Iterable[Record], artifacts: Iterable[tuple[str, int, Artifact]]
+    records: Iterable[Record],
+    artifacts: Iterable[tuple[str, int, Artifact]],
+    set_aside: Callable[[Record], None],
 ) -> tuple[list[Conversion], dict[tuple[str, int], Job]]:
     """The conversions of before, oldest first, and the jobs that are kept or to be done again, by video and bitrate.
 
     A published file that no record names as done is adopted by who waits for it: the server died in between. A record
-    that cannot be understood is left out with a warning; a completed one whose file is gone as well.
+    that cannot be understood is handed to `set_aside`; a completed one whose file is gone is left out.
     """
     snapshots: dict[str, Record] = {}
     for record in records:
         try:
             _apply(record, snapshots)
         except (KeyError, TypeError, ValueError) as error:
-            _leave_out(error)
+            _set_aside(record, error, set_aside)
     found = list(artifacts)
     by_name = {artifact.path.name: artifact for _, _, artifact in found}
     by_key = {(video_id, bitrate): artifact for video_id, bitrate, artifact in found}
@@ -80,7 +82,7 @@ def restore(
         try:
             conversion = _conversion(snapshot, by_name, by_key, jobs)
         except (KeyError, TypeError, ValueError) as error:
-            _leave_out(error)
+            _set_aside({"type": "put", "conversions": [snapshot]}, error, set_aside)
             continue
         if conversion:
             conversions.append(conversion)
@@ -97,8 +99,9 @@ def _apply(record: Record, snapshots: dict[str, Record]) -> None:
         raise ValueError(record["type"])
 
 
-def _leave_out(error: Exception) -> None:
-    log.warning("a record of the journal cannot be understood and is left out: %r", error)
+def _set_aside(record: Record, error: Exception, set_aside: Callable[[Record], None]) -> None:
+    log.warning("a record of the journal cannot be understood and is set aside: %r", error)
+    set_aside(record)
 
 
 def _conversion(

@@ -52,7 +52,7 @@ def members(group: int, server: ServerProcess) -> list[Process]:
 
 
 def length(mp3: Path) -> float:
-    audio: Any = mutagen.mp3.MP3(mp3)  # type: ignore[no-untyped-call]
+    audio: Any = mutagen.mp3.MP3(mp3)
     return float(audio.info.length)
 
 
@@ -150,7 +150,7 @@ def test_one_that_ignores_sigterm_goes_with_all_its_children(new_server: NewServ
     until(lambda: any("sleep 1000" in process.command for process in server.processes()), 5)
     server.request("DELETE", f"/status/{cancelled}")
     until(lambda: {process.pid for process in server.processes()} <= idle | {server.pid}, 2)
-    assert server.staged() == []
+    until(lambda: server.staged() == [], 2, "its folder is removed once it has ended")
     server.convert("stubborn-03")
     until(lambda: any("sleep 1000" in process.command for process in server.processes()), 5)
     server.kill()

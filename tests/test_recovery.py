@@ -39,10 +39,12 @@ def conversion(status: Status = Status.QUEUED, *, name: str = "id-of-one", attem
     return one
 
 
-def again(*records: Record, artifacts: list[Artifact] | None = None) -> tuple[list[Conversion], dict[Any, Job]]:
-    """What is restored of `records` once they were on disk."""
+def again(
+    *records: Record, artifacts: list[Artifact] | None = None, aside: list[Record] | None = None
+) -> tuple[list[Conversion], dict[Any, Job]]:
+    """What is restored of `records` once they were on disk; what cannot be understood goes to `aside`."""
     found = [(VIDEO, 320, artifact) for artifact in artifacts or []]
-    return restore(json.loads(json.dumps(records)), found)
+    return restore(json.loads(json.dumps(records)), found, ([] if aside is None else aside).append)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.COMPLETED, Status.QUEUED])
@@ -145,14 +147,17 @@ BROKEN: list[Any] = [
 
 
 @pytest.mark.parametrize("record", BROKEN)
-def test_what_cannot_be_understood_is_said_and_left_out_without_harm(
+def test_what_cannot_be_understood_is_said_and_set_aside_without_harm(
     record: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (found, jobs_kept) = again(put([conversion()]), record, put([conversion(Status.QUEUED, name="other")]))
+    aside: list[Record] = []
+    whole = put([conversion(Status.QUEUED, name="other")])
+    (found, jobs_kept) = again(put([conversion()]), record, whole, aside=aside)
+    assert len(aside) == 1
     assert [one.id for one in found] == ["id-of-one", "other"]
     assert jobs_kept[VIDEO, 320].sharers == found, "nothing half-restored among the sharers"
     (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
-    assert "left out" in warning.getMessage()
+    assert "set aside" in warning.getMessage()
 
 
 def test_times_without_a_zone_do_not_mix_badly_with_those_that_have_one() -> None:
