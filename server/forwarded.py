@@ -45,6 +45,10 @@ def client(request: web.Request) -> str:
 
 
 def is_loopback(request: web.Request) -> bool:
+    """Whether the client is on this machine; one whom a proxy that nobody trusts speaks for never is."""
+    by_proxy = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    if by_proxy and not _is_trusted(request.remote or "", request.app[CONFIG].server):
+        return False
     try:
         address = ipaddress.ip_address(client(request).partition("%")[0])
     except ValueError:

@@ -125,6 +125,8 @@ async def test_no_client_can_inflate_the_labels(api: Api) -> None:
     ("settings", "forwarded", "seen"),
     [
         (ServerConfig(), None, True),
+        (ServerConfig(), "203.0.113.9", False),
+        (ServerConfig(trusted_proxies=("10.0.0.0/8",)), "127.0.0.1", False),
         (ServerConfig(trusted_proxies=("127.0.0.1",)), "203.0.113.9", False),
         (ServerConfig(trusted_proxies=("127.0.0.1",)), "127.0.0.1, 203.0.113.9", False),
         (ServerConfig(trusted_proxies=("127.0.0.1",)), "nonsense", False),
