@@ -46,5 +46,5 @@ clean:
 	@touch $@ .venv/runtime .venv/tests
 
 .venv/lint: setup.cfg | .venv/pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,lint]'
-	@touch $@ .venv/runtime .venv/tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[offline,test,fuzz,lint]'
+	@touch $@ .venv/runtime .venv/tests .venv/fuzz

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from api import KEY, MEDIA, Api, content_of, link, serving
 
-from server import errors, recovery, table
+from server import errors, recovery
 from server.appkeys import ARTIFACTS
 from server.auth import Key
 from server.config import JobsConfig
-from server.jobs import Artifact, Conversion, Job, Quality, Status
+from server.jobs import Artifact, Conversion, Job, Quality, Status, utc_now
 from server.ratelimit import Limits
 from server.recovery import Record, drop, put, restore
 
@@ -197,8 +197,8 @@ async def test_every_id_answers_the_same_after_a_restart(tmp_path: Path, monkeyp
         before = await shown(api, ids)
         headers = (await api.get(link(made))).headers
         url = api.url
-    now = table.utc_now
-    monkeypatch.setattr(table, "utc_now", lambda: now() + timedelta(seconds=1))  # a replay may take a while
+    # A replay may take a while.
+    monkeypatch.setattr("server.table.utc_now", lambda: utc_now() + timedelta(seconds=1))
     async with serving(tmp_path) as api:
         after = await shown(api, ids)
         assert json.loads(json.dumps(after).replace(api.url, url)) == before
