@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,16 +30,14 @@ from server.auth import Key, Keys
 from server.config import Config
 from server.engine import Engine
 from server.idempotency import Idempotency
-from server.jobs import Artifact, Job
 from server.journal import Journal
 from server.metrics import Metrics
 from server.pipeline import Pipeline
 from server.ratelimit import Limits, RateLimiter
 from server.readiness import Readiness
+from server.workers import Run
 
 log = logging.getLogger(__name__)
-
-Run = Callable[[Job], Awaitable[Artifact]]
 
 ROUTES = (
     ("POST", "/convert", handlers.convert),

@@ -1,19 +1,16 @@
-"""The engine: the job table, who shares which work, whose turn it is, and what becomes of everything.
+"""The engine: who shares which work, what is accepted, and what becomes of everything.
 
 Scheduling is decided synchronously: each method changes all the state it must before it awaits anything. What was
 accepted is in the journal before `submit` returns. The engine is given `run(job)` and knows nothing of how an MP3 is
-made.
+made; the slots and the attempts are in `workers.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import partial
 
 from server import errors, recovery
 from server.artifacts import Artifacts
@@ -23,11 +20,10 @@ from server.jobs import Artifact, Conversion, Job, Quality, Status, new_id, utc_
 from server.journal import Journal
 from server.metrics import Metrics
 from server.table import Table
+from server.workers import Run, Workers
 
 log = logging.getLogger(__name__)
 
-#: A job error that the engine retries gets one more attempt.
-MAX_ATTEMPTS = 2
 #: How long to wait when there was no room, in seconds.
 RETRY_AFTER = 30
 #: How often expiry, the disk budget and the journal's size are looked at, in seconds.
@@ -38,7 +34,7 @@ _COMPACT_BYTES = 4 << 20
 class Engine:
     def __init__(
         self,
-        run: Callable[[Job], Awaitable[Artifact]],
+        run: Run,
         *,
         journal: Journal,
         artifacts: Artifacts,
@@ -46,19 +42,17 @@ class Engine:
         slots: int,
         metrics: Metrics,
     ) -> None:
-        self._run = run
         self._journal = journal
         self._artifacts = artifacts
         self._settings = settings
         self._metrics = metrics
         self.slots = slots
-        self._free_slots = asyncio.BoundedSemaphore(slots)
         self.queue = FairQueue()
         self.table = Table()
+        self._workers = Workers(
+            run, self.queue, self, slots=slots, timeout=settings.timeout, retry_pause=settings.retry_pause
+        )
         self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
-        self._deadlines: dict[Job, float] = {}  # by the loop's monotonic clock, from the first attempt on
-        self._tasks: dict[Job, asyncio.Task[None]] = {}
-        self._endings: set[asyncio.Task[None]] = set()  # cancelled attempts on their way out
         self._draining = False
         self._room = True
         self._arriving = 0  # accepted, not yet on disk and so not yet in the queue
@@ -66,7 +60,7 @@ class Engine:
     @property
     def busy(self) -> int:
         """Slots in use."""
-        return sum(job.status is Status.PROCESSING for job in self._tasks)
+        return self._workers.busy
 
     # ---- what is done
 
@@ -94,7 +88,7 @@ class Engine:
             self._arriving -= arriving
         for conversion in accepted:
             # A job between two attempts still has its task, which will queue all its sharers.
-            if conversion.status is Status.QUEUED and conversion.job not in self._tasks:
+            if conversion.status is Status.QUEUED and conversion.job not in self._workers:
                 self._line_up(conversion)
             self.table.changed(conversion)
         return accepted
@@ -173,77 +167,43 @@ class Engine:
         job.changed.notify()
         self._drop_unshared(job)
 
-    # ---- the life of a job
-
     async def run_forever(self) -> None:
         """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._dispatch(), name="dispatcher")
+            group.create_task(self._workers.work_forever(), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
 
-    async def _dispatch(self) -> None:
-        while True:
-            await self._free_slots.acquire()
-            try:
-                job = (await self.queue.pop()).job
-            except BaseException:
-                self._free_slots.release()
-                raise
-            for sharer in job.sharers:
-                self.queue.discard(sharer)
-            job.begin_attempt()
-            self._move(job, Status.PROCESSING)
-            self._show_new_positions()
-            slot = ExitStack()
-            slot.callback(self._free_slots.release)
-            task = asyncio.create_task(self._work(job, slot), name=f"job {job.video_id} {job.bitrate_kbps}")
-            task.add_done_callback(partial(_free, slot))
-            self._tasks[job] = task
+    # ---- the life of a job, as the workers tell it
+
+    def began(self, job: Job) -> None:
+        self._move(job, Status.PROCESSING)
+        self._show_new_positions()
+
+    def put_back(self, job: Job) -> None:
+        self._move(job, Status.QUEUED)
+
+    def due_again(self, job: Job) -> None:
+        for sharer in job.sharers:
+            self._line_up(sharer, first=True)
+
+    def completed(self, job: Job, artifact: Artifact) -> None:
+        job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
+        self._metrics.audio_seconds.inc(artifact.media.duration)
+        self._end(job)
+        self._make_room()
+
+    def failed(self, job: Job, error: errors.JobError) -> None:
+        job.status, job.error = Status.FAILED, error
+        if isinstance(error, errors.DiskFull):
+            self._room = False
+        self._jobs.pop(job.key, None)
+        self._end(job)
 
     def _show_new_positions(self) -> None:
         """Everybody behind has moved up: tell those who watch."""
         for owner in self.table.watched_owners():
             for conversion in self.queue.lane(owner):
                 self.table.changed(conversion)
-
-    async def _work(self, job: Job, slot: ExitStack) -> None:
-        with slot:
-            error = await self._attempt(job)
-        pause = self._settings.retry_pause
-        in_time = asyncio.get_running_loop().time() + pause < self._deadlines.get(job, 0.0)
-        if error and error.retried and job.attempt < MAX_ATTEMPTS and in_time:
-            log.info("%s failed with %s, trying once more in %d s", job, error.code, pause)
-            self._move(job, Status.QUEUED)
-            await asyncio.sleep(pause)
-            del self._tasks[job]
-            for sharer in job.sharers:
-                self._line_up(sharer, first=True)
-            return
-        self._tasks.pop(job, None)
-        if error:
-            self._fail(job, error)
-
-    async def _attempt(self, job: Job) -> errors.JobError | None:
-        """Run once, within the job's time; the error it failed with."""
-        now = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout_at(self._deadlines.setdefault(job, now + self._settings.timeout)):
-                artifact = await self._run(job)
-        except TimeoutError:
-            return errors.Timeout()
-        except errors.JobError as error:
-            log.info("%s failed with %s: %s", job, error.code, _cause(error))
-            return error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return errors.DiskFull()
-            log.exception("%s failed", job)
-        except Exception:
-            log.exception("%s failed", job)
-        else:
-            self._complete(job, artifact)
-            return None
-        return errors.JobFailed()
 
     def _move(self, job: Job, status: Status) -> None:
         """Every sharer along with the job; the record follows."""
@@ -253,22 +213,8 @@ class Engine:
         self._journal.note(recovery.put(job.sharers))
         job.touch()
 
-    def _complete(self, job: Job, artifact: Artifact) -> None:
-        job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
-        self._metrics.audio_seconds.inc(artifact.media.duration)
-        self._end(job)
-        self._make_room()
-
-    def _fail(self, job: Job, error: errors.JobError) -> None:
-        job.status, job.error = Status.FAILED, error
-        if isinstance(error, errors.DiskFull):
-            self._room = False
-        self._jobs.pop(job.key, None)
-        self._end(job)
-
     def _end(self, job: Job) -> None:
         log.info("%s %s for %d conversions", job, job.status, len(job.sharers))
-        self._deadlines.pop(job, None)
         for sharer in job.sharers:
             self._finish(sharer, job.status)
         self._metrics.ended(job, len(job.sharers))
@@ -294,23 +240,10 @@ class Engine:
         if job.sharers or self._jobs.get(job.key) is not job:
             return
         del self._jobs[job.key]
-        self._deadlines.pop(job, None)
-        if task := self._tasks.pop(job, None):
-            task.cancel()
-            self._await_later(task)
-        elif job.artifact:
-            self._await_later(
+        if not self._workers.give_up(job) and job.artifact:
+            self._workers.await_later(
                 asyncio.create_task(self._artifacts.remove(job.artifact), name=f"remove {job.artifact.path.name}")
             )
-
-    def _await_later(self, task: asyncio.Task[None]) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
-            self._endings.discard(task)
-            if not task.cancelled() and (error := task.exception()):
-                log.error("%s: %r", task.get_name(), error)
-
-        self._endings.add(task)
-        task.add_done_callback(ended)
 
     def _expire(self, conversion: Conversion) -> None:
         if conversion in self.table:
@@ -368,7 +301,7 @@ class Engine:
         for job in list(self._jobs.values()):
             if job.artifact is None and job.interrupted >= recovery.MAX_INTERRUPTIONS:
                 log.warning("%s ended the server %d times and is given up", job, job.interrupted)
-                self._fail(job, errors.JobFailed())
+                self.failed(job, errors.JobFailed())
         for conversion in conversions:
             if conversion.status is Status.QUEUED:
                 self.queue.push(conversion)
@@ -387,24 +320,4 @@ class Engine:
         for conversion in [c for c in self.table if c.status is Status.QUEUED]:
             conversion.job.changed.notify()
             self.queue.discard(conversion)
-        running = {task for job, task in self._tasks.items() if job.status is Status.PROCESSING}
-        if running and grace:
-            await asyncio.wait(running, timeout=grace)
-        for job, task in list(self._tasks.items()):
-            task.cancel()
-            if job.status is Status.PROCESSING:
-                job.attempt -= 1  # a cut by our own hand is no failed attempt
-                self._move(job, Status.QUEUED)
-        await asyncio.gather(*self._tasks.values(), *self._endings, return_exceptions=True)
-
-
-def _free(slot: ExitStack, task: asyncio.Task[None]) -> None:
-    """`task` has ended. One that was cancelled before its first step has freed nothing itself."""
-    slot.close()
-
-
-def _cause(error: errors.JobError) -> str:
-    """What the log may say of a failure, in a line."""
-    cause = error.__cause__
-    stderr = getattr(cause, "stderr", "")
-    return " | ".join(f"{cause or error.message} {stderr[-500:]}".split("\n"))
+        await self._workers.drain(grace)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ async def settled(api: Api) -> None:
         while api.engine.busy or len(api.engine.queue):
             await asyncio.sleep(0.01)
         await api.engine.tidy()
-        while api.engine._endings:
+        while api.engine._workers._endings:
             await asyncio.sleep(0.01)
 
 
@@ -72,17 +73,19 @@ async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_
         async def remove(artifact: Artifact) -> None:
             await asyncio.sleep(0)
 
-        monkeypatch.setattr(api.engine, "_run", run)
+        monkeypatch.setattr(api.engine._workers, "_run", run)
         monkeypatch.setattr(api.engine._artifacts, "remove", remove)
         monkeypatch.setattr(api.engine, "_settings", JobsConfig(keep_hours=0, backlog=CONVERSIONS))
-        await convert_many(api, 0, 400)  # what is made once and kept, caches and threads, is made by now
+        # What is made once and kept, caches and the loop's threads, is made by now.
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.1) for _ in range(32)))
+        await convert_many(api, 0, 400)
         await settled(api)
         before = (descriptors(), threading.active_count(), memory())
         await convert_many(api, 1000, CONVERSIONS)
         await settled(api)
-        assert len(api.engine.table) == 0 and api.engine._jobs == {} and api.engine._deadlines == {}
+        assert len(api.engine.table) == 0 and api.engine._jobs == {} and api.engine._workers._deadlines == {}
         assert api.engine.table._by_owner == {} and not api.engine.table._expiring and not api.engine.table._watches
-        assert len(api.engine.queue) == 0 and api.engine._tasks == {}
+        assert len(api.engine.queue) == 0 and api.engine._workers._tasks == {}
         after = (descriptors(), threading.active_count(), memory())
         assert after[0] <= before[0] + 2
         assert after[1] <= before[1] + 2
