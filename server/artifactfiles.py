@@ -111,6 +111,14 @@ def publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[
     return Artifact(path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
 
 
+def is_whole(artifact: Artifact) -> bool:
+    """Whether the MP3 is on disk, of the size it was published with."""
+    try:
+        return artifact.path.stat().st_size == artifact.size
+    except OSError:
+        return False
+
+
 def unlink(path: Path) -> None:
     """Remove an artifact's files, the MP3 first. Missing ones are fine. Raises OSError."""
     for file in (path, path.with_suffix(".json"), path.with_suffix(".jpg")):

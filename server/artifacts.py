@@ -15,7 +15,7 @@ import errno
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,6 +110,14 @@ class Artifacts:
             raise
         self._disk_asked = None
 
+    async def damaged(self, artifacts: Collection[Artifact]) -> list[Artifact]:
+        """Those of `artifacts` whose MP3 somebody else removed or changed in size."""
+
+        def look() -> list[Artifact]:
+            return [artifact for artifact in artifacts if not artifactfiles.is_whole(artifact)]
+
+        return await asyncio.to_thread(look)
+
     @contextlib.contextmanager
     def reading(self, artifact: Artifact) -> Iterator[None]:
         """While this lasts the budget leaves `artifact` alone."""
@@ -129,9 +137,9 @@ class Artifacts:
         if (kept := self._kept.pop(artifact.path, None)) is not None:
             self._kept[artifact.path] = kept
 
-    def over_budget(self, incoming_bytes: int = 0) -> list[Artifact]:
-        """What to remove so that `incoming_bytes` more fit the budget: the least recently used that nobody reads."""
-        excess = self.used_bytes + incoming_bytes - self._budget_bytes
+    def over_budget(self) -> list[Artifact]:
+        """What to remove so that the rest is within the budget: the least recently used that nobody reads."""
+        excess = self.used_bytes - self._budget_bytes
         victims = []
         for kept in self._kept.values():
             if excess <= 0:

@@ -89,6 +89,9 @@ def _headers(conversion: Conversion) -> dict[str, str]:
 
 async def _whole(request: web.Request, conversion: Conversion, artifact: Artifact) -> web.StreamResponse:
     """The finished file, or the part of it that is asked for."""
+    await request.app[ENGINE].expire_damaged([artifact])
+    if conversion.removed:
+        raise _gone()
     with request.app[ARTIFACTS].reading(artifact):
         response = await send(request, File(artifact.path, headers=_headers(conversion), gone=_gone()))
     if request.method == "GET" and response.status in (200, 206):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from server import errors, recovery
@@ -70,6 +70,8 @@ class Engine:
         `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
         ShuttingDown, QueueFull or StorageFull.
         """
+        kept = [self._jobs.get((video_id, quality.bitrate_kbps)) for video_id, quality in wanted]
+        await self.expire_damaged([job.artifact for job in kept if job and job.artifact])
         self._check_room(wanted)
         accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
         arriving = sum(conversion.status is Status.QUEUED for conversion in accepted)
@@ -253,10 +255,20 @@ class Engine:
 
     def _make_room(self) -> None:
         """Expire early what was used least recently, down to the disk budget."""
-        if surplus := {artifact.path for artifact in self._artifacts.over_budget()}:
-            for job in [job for job in self._jobs.values() if job.artifact and job.artifact.path in surplus]:
-                for sharer in list(job.sharers):
-                    self._expire(sharer)
+        if surplus := self._artifacts.over_budget():
+            self._expire_all_of(surplus)
+
+    async def expire_damaged(self, artifacts: Collection[Artifact]) -> None:
+        """If somebody removed or cut one of these files, its links lead nowhere, and who asks again gets a new one."""
+        if artifacts and (damaged := await self._artifacts.damaged(artifacts)):
+            log.warning("%d finished files were removed or cut by somebody else", len(damaged))
+            self._expire_all_of(damaged)
+
+    def _expire_all_of(self, artifacts: Collection[Artifact]) -> None:
+        paths = {artifact.path for artifact in artifacts}
+        for job in [job for job in self._jobs.values() if job.artifact and job.artifact.path in paths]:
+            for sharer in list(job.sharers):
+                self._expire(sharer)
 
     async def _tidy(self) -> None:
         while True:

@@ -257,21 +257,34 @@ async def test_the_budget_takes_the_least_recently_used(tmp_path: Path) -> None:
     artifacts = await opened(tmp_path)
     first, second, third = [await publish(artifacts, b"x" * 1000) for _ in range(3)]
     each = artifacts.used_bytes // 3
-    tight = await opened(tmp_path, budget_bytes=3 * each)
-    assert tight.over_budget() == []
+    tight = await opened(tmp_path)
+
+    def over(budget_bytes: int) -> list[Artifact]:
+        tight._budget_bytes = budget_bytes
+        return tight.over_budget()
+
+    assert over(3 * each) == []
     for artifact in (first, second, third):
         tight.touch(artifact)
-    assert tight.over_budget(1) == [first]
+    assert over(3 * each - 1) == [first]
     tight.touch(first)
-    assert tight.over_budget(1) == [second]
-    assert tight.over_budget(each + 1) == [second, third]
+    assert over(3 * each - 1) == [second]
+    assert over(2 * each - 1) == [second, third]
     with tight.reading(second):
-        assert tight.over_budget(1) == [third]
-        assert tight.over_budget(10**9) == [third, first]
-    assert tight.over_budget(1) == [third]
+        assert over(3 * each - 1) == [third]
+        assert over(0) == [third, first]
+    assert over(3 * each - 1) == [third]
     await tight.remove(third)
     assert tight.used_bytes == 2 * each
-    assert tight.over_budget(each) == []
+    assert over(2 * each) == []
+
+
+async def test_what_somebody_removed_or_cut_is_told(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    removed, cut, whole = [await publish(artifacts) for _ in range(3)]
+    removed.path.unlink()
+    cut.path.write_bytes(b"au")
+    assert await artifacts.damaged([removed, cut, whole]) == [removed, cut]
 
 
 async def test_after_a_restart_the_oldest_file_counts_as_least_used(tmp_path: Path) -> None:
@@ -296,14 +309,14 @@ async def test_a_reader_in_mid_file_gets_it_whole_though_it_is_removed(tmp_path:
 
 
 async def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
-    artifacts = await opened(tmp_path)
+    artifacts = await opened(tmp_path, budget_bytes=0)
     artifact = await publish(artifacts, b"x", b"picture")
     artifact.path.with_suffix(".json").unlink()
     await artifacts.remove(artifact)
     await artifacts.remove(artifact)
     artifacts.touch(artifact)
     with artifacts.reading(artifact):
-        assert artifacts.over_budget(10**10) == []
+        assert artifacts.over_budget() == []
     assert artifacts.used_bytes == 0
 
 

@@ -238,7 +238,7 @@ async def test_a_cancel_as_it_completes_leaves_no_file_and_no_half_state(api: Ap
         await api.engine.remove(conversion)
         assert conversion.finished
     await eventually(lambda: api.engine.busy == 0 and not list(folder.glob("*.mp3")))
-    assert list((folder / ".staging").iterdir()) == []
+    await eventually(lambda: not list((folder / ".staging").iterdir()))
 
 
 # ---- bounds and expiry
