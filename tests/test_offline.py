@@ -166,11 +166,14 @@ def test_any_id_gives_a_tagged_clip_of_5_to_20_seconds(video_id: str, attempts: 
     assert attempt["upload_date"] == described.uploaded.strftime("%Y%m%d")
 
 
-def test_an_ordinary_video_costs_two_requests_and_no_javascript(attempts: dict[str, list[Attempt]]) -> None:
+def test_an_ordinary_video_costs_a_page_and_no_javascript(attempts: dict[str, list[Attempt]]) -> None:
+    """Which players' APIs are asked beside is yt-dlp's to choose, and changes with its version."""
     [attempt] = attempts["dQw4w9WgXcQ"]
 
     asked = [line for line in attempt["said"].splitlines() if re.match(r"\[youtube\].*(Downloading|Solving)", line)]
-    assert [line.split(": ", 1)[1] for line in asked] == ["Downloading webpage", "Downloading visionos player API JSON"]
+    page, *players = [line.split(": ", 1)[1] for line in asked]
+    assert page == "Downloading webpage"
+    assert players and all(re.fullmatch(r"Downloading [\w ]+ player API JSON", line) for line in players)
 
 
 def test_the_javascript_challenges_are_solved_by_the_runtime(attempts: dict[str, list[Attempt]]) -> None:

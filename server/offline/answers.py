@@ -96,7 +96,7 @@ def description(video: Video, entry: Reserved) -> JSON:
 
 
 def player_response(video: Video, entry: Reserved, attempt: int, challenge: Challenge) -> JSON:
-    """The answer of the player API. ``attempt`` counts those for an id whose attempts fare differently, from 1."""
+    """The answer of the player API. ``attempt`` counts, from 1, those at an id whose attempts fare differently."""
     response = description(video, entry)
     if entry.refusal is not None:
         return response

@@ -48,6 +48,9 @@ class Site:
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("v", ""))
+        if entry.media is Media.FORBIDDEN_FIRST:
+            # Here, since how many player APIs an attempt asks is yt-dlp's to choose.
+            self._attempts[entry.video_id] += 1
         playable = entry.refusal is None and entry.formats is Formats.AUDIO
         if playable and entry.media not in NEEDLESS and shown.seconds <= LONGEST_AHEAD:
             self._studio.start_clip(shown.clip)
@@ -62,8 +65,6 @@ class Site:
 
     async def player(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(await _posted_id(request))
-        if entry.media is Media.FORBIDDEN_FIRST:
-            self._attempts[entry.video_id] += 1
         posed = self._examiner.pose(secrets.token_hex(8))
         return web.json_response(answers.player_response(shown, entry, self._attempts[entry.video_id], posed))
 
