@@ -23,7 +23,8 @@ def admit(request: web.Request) -> Key:
     if not verdict.allowed:
         headers["Retry-After"] = str(verdict.retry_after)
         raise errors.RateLimited(
-            f"This key's limit of {verdict.limit} requests is reached. Try again in {verdict.retry_after} s."
+            f"This key's limit of {verdict.limit} requests a {verdict.window} is reached. "
+            f"Try again in {verdict.retry_after} s."
         )
     return key
 

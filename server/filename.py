@@ -36,7 +36,6 @@ def content_disposition(title: str) -> str:
     """The header for a download (RFC 6266, RFC 8187): the real name, and one in ASCII for old clients."""
     name = for_title(title)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", plain).strip()
-    if plain in ("", ".mp3") or plain.startswith("."):
-        plain = "audio.mp3"
+    plain = re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", plain).removesuffix(".mp3")
+    plain = (" ".join(plain.split()).strip(". ") or "audio") + ".mp3"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -29,12 +29,13 @@ class Limits:
 class Verdict:
     """Whether a request may go on, and the one window that its answer reports.
 
-    `reset` is that window's end in whole UTC epoch seconds, rounded up so that it has ended by then; `retry_after` is
-    how many seconds that is from now: at least 1 when refused, 0 when allowed.
+    `window` is "minute", "hour" or "day"; `reset` is its end in whole UTC epoch seconds, rounded up so that it has
+    ended by then; `retry_after` is how many seconds that is from now: at least 1 when refused, 0 when allowed.
     """
 
     allowed: bool
     limit: int
+    window: str
     remaining: int
     reset: int
     retry_after: int
@@ -60,19 +61,21 @@ class RateLimiter:
         windows = _windows(limits, key_name)
         exceeded = [window for window in windows if counts.get(window.key) >= window.limit]
         if exceeded:
-            reset, limit = max((counts.get_expiry(window.key), window.limit) for window in exceeded)
-            return Verdict(False, limit, 0, math.ceil(reset), max(1, math.ceil(reset - time.time())))
+            reset, _, window = max((counts.get_expiry(window.key), window.seconds, window) for window in exceeded)
+            wait = max(1, math.ceil(reset - time.time()))
+            return Verdict(False, window.limit, window.name, 0, math.ceil(reset), wait)
         left = [(window.limit - counts.incr(window.key, window.seconds), window) for window in windows]
         fewest = min(remaining for remaining, _ in left)
-        reset, limit = max(
-            (counts.get_expiry(window.key), window.limit) for remaining, window in left if remaining == fewest
+        reset, _, window = max(
+            (counts.get_expiry(window.key), window.seconds, window) for remaining, window in left if remaining == fewest
         )
-        return Verdict(True, limit, fewest, math.ceil(reset), 0)
+        return Verdict(True, window.limit, window.name, fewest, math.ceil(reset), 0)
 
 
 @dataclass(frozen=True)
 class _Window:
     key: str
+    name: str
     limit: int
     seconds: int
 
@@ -84,4 +87,6 @@ def _windows(limits: Limits, key_name: str) -> tuple[_Window, ...]:
         RateLimitItemPerHour(limits.per_hour),
         RateLimitItemPerDay(limits.per_day),
     )
-    return tuple(_Window(item.key_for(key_name), item.amount, item.get_expiry()) for item in items)
+    return tuple(
+        _Window(item.key_for(key_name), item.GRANULARITY.name, item.amount, item.get_expiry()) for item in items
+    )

@@ -44,7 +44,7 @@ async def test_the_hundred_and_first_request_in_a_minute_is_refused(start_api: S
     assert (limit, remaining) == (100, 0)
     assert 0 < reset - time.time() <= 61
     assert 0 < int(refused.headers["Retry-After"]) <= 61
-    assert "100 requests" in refused.message
+    assert "100 requests a minute" in refused.message
 
 
 @pytest.mark.parametrize(

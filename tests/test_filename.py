@@ -101,7 +101,13 @@ def test_any_header_can_be_read_by_old_and_new_clients(title: str) -> None:
 
 @pytest.mark.parametrize(
     ("title", "plain"),
-    [("A Title", "A Title.mp3"), ("Café (live)", "Cafe (live).mp3"), ("🌙", "audio.mp3"), ("夜 night", "night.mp3")],
+    [
+        ("A Title", "A Title.mp3"),
+        ("Café (live)", "Cafe (live).mp3"),
+        ("🌙", "audio.mp3"),
+        ("夜 night", "night.mp3"),
+        ("🌙 one ✨ two 夜", "one two.mp3"),
+    ],
 )
 def test_old_clients_get_what_is_ascii_of_it(title: str, plain: str) -> None:
     assert f'filename="{plain}"' in content_disposition(title)
