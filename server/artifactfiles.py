@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,13 @@ def disk_usage(staging: Path) -> tuple[int, int]:
     make_private(staging)
     usage = shutil.disk_usage(staging)
     return usage.total, usage.free
+
+
+def try_to_write(staging: Path) -> None:
+    """Make a file and leave nothing of it. Raises OSError."""
+    make_private(staging)
+    with tempfile.TemporaryFile(dir=staging):
+        pass
 
 
 def _own_file(path: Path) -> re.Match[str] | None:

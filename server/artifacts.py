@@ -160,6 +160,15 @@ class Artifacts:
         total, free = self._disk
         return free > min(self._reserve_bytes, total // 10)
 
+    async def writable(self) -> bool:
+        """Whether files can be made in the folder now."""
+        try:
+            await asyncio.to_thread(artifactfiles.try_to_write, self._staging)
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._folder, error)
+            return False
+        return True
+
     async def _ask_disk(self) -> None:
         if self._disk_asked is not None and time.monotonic() - self._disk_asked < FREE_SPACE_SECONDS:
             return

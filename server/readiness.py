@@ -44,7 +44,9 @@ class Readiness:
             problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or install the requirements again.")
         if await self._javascript_runtime() == "":
             warnings.append(NO_RUNTIME)
-        if not await self.artifacts.room():
+        if not await self.artifacts.writable():
+            problems.append("The downloads folder cannot be written. Check its owner and rights, and its disk.")
+        elif not await self.artifacts.room():
             problems.append("The disk is full. Make room, or lower [storage] disk_budget_mb.")
         if self.journal.failing:
             problems.append("The journal cannot be written. Check the disk and the rights of the state folder.")

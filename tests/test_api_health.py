@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 from api import KEY, Api, link, watch
-from conftest import StartApi
+from conftest import SmallDisk, StartApi
 from prometheus_client.parser import text_string_to_metric_families
 
 from server import errors
 from server.appkeys import ARTIFACTS, READINESS
-from server.config import ServerConfig
+from server.config import ServerConfig, StorageConfig
 
 
 async def counted(api: Api) -> dict[str, float]:
@@ -52,6 +54,19 @@ async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyP
     assert int(answer.headers["Retry-After"]) > 0
     for problem, word in zip(answer.json["problems"], ("ffmpeg", "disk", "journal"), strict=True):
         assert word in problem
+
+
+async def test_a_folder_that_cannot_be_written_is_a_problem(
+    start_api: StartApi, tmp_path: Path, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = small_disk(4096)
+    api = await start_api(storage=StorageConfig(downloads=disk, state=tmp_path / "state"))
+    monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
+    for mode, status in (("ro", 503), ("rw", 200)):
+        subprocess.run(["mount", "-o", f"remount,{mode}", disk], check=True, timeout=10)
+        answer = await api.get("/readyz")
+        assert answer.status == status
+        assert ["downloads folder" in problem for problem in answer.json["problems"]] == [True] * (mode == "ro")
 
 
 async def test_an_old_ytdlp_is_a_warning_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
