@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
 
 from server import errors, recovery
 from server.artifacts import Artifacts
@@ -26,6 +25,7 @@ log = logging.getLogger(__name__)
 
 #: How long to wait when there was no room, in seconds.
 RETRY_AFTER = 30
+DISK_FULL = "The server's disk is full. Try again later."
 #: How often expiry, the disk budget and the journal's size are looked at, in seconds.
 _TIDY_EVERY = 5.0
 _COMPACT_BYTES = 4 << 20
@@ -53,7 +53,7 @@ class Engine:
             run, self.queue, self, slots=slots, timeout=settings.timeout, retry_pause=settings.retry_pause
         )
         self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
-        self._draining = False
+        self.draining = False
         self._room = True
         self._arriving = 0  # accepted, not yet on disk and so not yet in the queue
 
@@ -82,9 +82,7 @@ class Engine:
             for conversion in accepted:
                 self._forget(conversion)
             if isinstance(error, OSError):
-                raise errors.StorageFull(
-                    "The server's disk is full. Try again later.", retry_after=RETRY_AFTER
-                ) from error
+                raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER) from error
             raise
         finally:
             self._arriving -= arriving
@@ -96,11 +94,11 @@ class Engine:
         return accepted
 
     def _check_room(self, wanted: Sequence[tuple[str, Quality]]) -> None:
-        if self._draining:
+        if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
         fresh = [key for video_id, quality in wanted if (key := (video_id, quality.bitrate_kbps)) not in self._jobs]
         if fresh and not self._room:
-            raise errors.StorageFull("The server's disk is full. Try again later.", retry_after=RETRY_AFTER)
+            raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER)
         waiting = sum(
             (job := self._jobs.get((video_id, quality.bitrate_kbps))) is None or job.status is Status.QUEUED
             for video_id, quality in wanted
@@ -120,7 +118,7 @@ class Engine:
 
     def _line_up(self, conversion: Conversion, *, first: bool = False) -> None:
         """Into the queue; on the way out only the journal keeps it, for the next start."""
-        if not self._draining:
+        if not self.draining:
             self.queue.push(conversion, first=first)
 
     def _accept(self, owner: str, video_id: str, quality: Quality, origin: str) -> Conversion:
@@ -297,15 +295,7 @@ class Engine:
         conversions, self._jobs = recovery.restore(records, found, self._journal.set_aside)
         for job in self._jobs.values():
             job.on_change = self.table.changed
-        now = utc_now()
-        keep = timedelta(hours=self._settings.keep_hours)
-        for conversion in conversions:
-            self.table.enter(conversion)
-        for conversion in sorted(conversions, key=lambda c: c.expires_at or now + keep):
-            if conversion.finished:
-                expires_at = min(now + keep, conversion.expires_at or now + keep)
-                self.table.keep(conversion, max(0.0, (expires_at - now).total_seconds()))
-                conversion.expires_at = expires_at
+        self.table.restore(conversions, self._settings.keep_hours * 3600.0)
         kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
         for _, _, artifact in found:
             if artifact.path not in kept:
@@ -321,13 +311,9 @@ class Engine:
         if conversions:
             log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))
 
-    @property
-    def draining(self) -> bool:
-        return self._draining
-
     async def drain(self, grace: float) -> None:
         """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
-        self._draining = True
+        self.draining = True
         self.table.wake_watches()
         for conversion in [c for c in self.table if c.status is Status.QUEUED]:
             conversion.job.changed.notify()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -72,6 +72,18 @@ class Table:
         """
         conversion.expires_at = utc_now() + timedelta(seconds=seconds)
         self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
+
+    def restore(self, conversions: Sequence[Conversion], most_seconds: float) -> None:
+        """Take in those of before a restart; the finished ones expire when they were to, at most in so many seconds."""
+        now = utc_now()
+        latest = now + timedelta(seconds=most_seconds)
+        for conversion in conversions:
+            self.enter(conversion)
+        for conversion in sorted(conversions, key=lambda conversion: conversion.expires_at or latest):
+            if conversion.finished:
+                expires_at = min(latest, conversion.expires_at or latest)
+                self.keep(conversion, max(0.0, (expires_at - now).total_seconds()))
+                conversion.expires_at = expires_at
 
     def expired(self) -> Iterator[Conversion]:
         """Those whose time is up; each is asked for only once."""
