@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+#: What a command reads when none is named, if it is there.
+DEFAULT_FILE = Path("config.toml")
+
 
 class ConfigError(Exception):
     """One line for the operator; the command ends with exit status 2."""
@@ -97,7 +100,7 @@ class OfflineConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting. `keys_file` is where the API keys live: beside the configuration."""
+    """Every setting. `keys_file` is where the API keys live: beside the configuration's own `file`, if it has one."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
@@ -109,10 +112,14 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     keys_file: Path = Path("keys.toml")
+    file: Path | None = field(default=None, compare=False)
 
     @property
     def sections(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "keys_file"}
+        return {name: getattr(self, name) for name in _SECTIONS}
+
+
+_SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.name not in ("keys_file", "file"))
 
 
 def load(path: Path) -> Config:
@@ -126,11 +133,10 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    sections = {f.name: f for f in dataclasses.fields(Config) if f.name != "keys_file"}
     parts: dict[str, Any] = {}
     for name, value in table.items():
-        if name not in sections:
-            raise ConfigError(f"{path}: [{name}]: expected one of {_names(sections)}, found an unknown section")
+        if name not in _SECTIONS:
+            raise ConfigError(f"{path}: [{name}]: expected one of {_names(_SECTIONS)}, found an unknown section")
         if not isinstance(value, dict):
             raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(value)}")
         parts[name] = _section(path, name, value)
@@ -138,8 +144,13 @@ def load(path: Path) -> Config:
     written = table.get("storage", {})
     storage = parts.get("storage", StorageConfig())
     starts = {name: path.parent / getattr(storage, name) for name in ("downloads", "state") if name not in written}
-    parts["storage"] = dataclasses.replace(storage, **starts)
-    return Config(**parts, keys_file=path.parent / "keys.toml")
+    storage = parts["storage"] = dataclasses.replace(storage, **starts)
+    state, downloads = storage.state.resolve(), storage.downloads.resolve()
+    if state == downloads or state.is_relative_to(downloads / ".staging"):  # the latter is emptied at every start
+        expected = "a folder that is neither storage.downloads nor in its .staging"
+        found = _found(written.get("state", str(StorageConfig.state)))
+        raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
+    return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
 
 
 def _section(path: Path, section: str, table: dict[str, Any]) -> Any:

@@ -116,6 +116,7 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     assert found.ytdlp.ca_file == Path.home() / "ca.pem"
     assert found.ffmpeg.path is None
     assert found.keys_file == tmp_path / "keys.toml"
+    assert found.file == tmp_path / "config.toml"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,23 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_key_expectation_and_finding(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(tmp_path, text) == message
+
+
+@pytest.mark.parametrize(
+    ("downloads", "state"),
+    [("d", "d"), ("d", "x/../d"), ("d", "link"), ("link", "d"), ("d", "d/.staging"), ("d", "d/.staging/s")],
+)
+def test_the_state_is_not_where_a_start_sweeps(tmp_path: Path, downloads: str, state: str) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("d")
+    message = refusal(tmp_path, f'[storage]\ndownloads = "{downloads}"\nstate = "{state}"\n')
+    expected = "a folder that is neither storage.downloads nor in its .staging"
+    assert message == f"storage.state: expected {expected}, found '{state}'"
+
+
+@pytest.mark.parametrize(("downloads", "state"), [("s/d", "s"), ("d", "d/s"), ("s", "state")])
+def test_one_folder_may_otherwise_be_in_the_other(tmp_path: Path, downloads: str, state: str) -> None:
+    loaded(tmp_path, f'[storage]\ndownloads = "{downloads}"\nstate = "{state}"\n')
 
 
 def every_number() -> list[tuple[str, str, int, int]]:
