@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from typing import Any
 import aiofiles
 import aiofiles.os
 
-from server.config import ConfigError
+from server.config import DEFAULT_FILE, Config, ConfigError
 from server.errors import KeyDisabled, Unauthorized
 from server.ratelimit import Limits
 
@@ -32,12 +33,15 @@ log = logging.getLogger(__name__)
 
 #: The name of the key in the environment variable YTMP3D_KEY.
 ENVIRONMENT = "env"
+#: Fewer characters can be guessed, since nothing slows a guesser down.
+_FEWEST = 16
 #: How often the file is looked at, in seconds.
 _PERIOD = 1.0
 _WINDOWS = ("per_minute", "per_hour", "per_day")
 _MOST = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_SENDABLE = re.compile(r"[!-~]+")
 _HEADER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 _EXPECTED = "Send your API key in the header: Authorization: Bearer API_KEY"
 
@@ -123,6 +127,29 @@ class Keys:
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def environment_key(value: str | None) -> str | None:
+    """The key in the environment variable YTMP3D_KEY, whose value is given; empty is none. Raises ConfigError.
+
+    The error says nothing of the value but its length.
+    """
+    key = (value or "").strip()
+    if not key:
+        return None
+    if len(key) < _FEWEST or not _SENDABLE.fullmatch(key):
+        found = f"{len(key)} characters" if len(key) < _FEWEST else "others among them"
+        raise ConfigError(
+            f"YTMP3D_KEY: expected at least {_FEWEST} characters, all of them visible ASCII, found {found}. "
+            "One to use: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
+        )
+    return key
+
+
+def command(config: Config, action: str) -> str:
+    """What to type for an `action` upon the keys of `config`."""
+    option = f" --config {shlex.quote(str(config.file))}" if config.file not in (None, DEFAULT_FILE) else ""
+    return f"python -m server keys{option} {action}"
 
 
 def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from http.cookiejar import Cookie, LoadError, MozillaCookieJar
 from pathlib import Path
 
-from server import ytdlp
+from server import auth, ytdlp
 from server.config import Config, ConfigError
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -43,7 +43,11 @@ class Finding:
 
 
 def keys_file(config: Config) -> Iterator[Finding]:
-    """Who else can read the keys. What is in the file is `auth`'s to say."""
+    """Who else can read the keys, and whether that of the environment can be guessed. The rest is `auth`'s to say."""
+    try:
+        auth.environment_key(os.environ.get("YTMP3D_KEY"))
+    except ConfigError as error:
+        yield Finding(PROBLEM, "keys", str(error))
     if _others_can_look(config.keys_file):
         yield Finding(WARNING, "keys", f"others can read it: chmod 600 {config.keys_file}")
 

@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from server import __version__, auth, demo, doctor, serve
-from server.config import Config, ConfigError, load
+from server.config import DEFAULT_FILE, Config, ConfigError, load
 
-DEFAULT_CONFIG = Path("config.toml")
+#: What each `keys` command did, for a person.
+DONE = {
+    "create": "This is the only time the key is shown. A running server accepts it within two seconds.",
+    "disable": 'Disabled "{}". A running server refuses it within two seconds.',
+    "enable": 'Enabled "{}". A running server accepts it within two seconds.',
+    "delete": 'Deleted "{}". A running server refuses it within two seconds; its conversions stay until they expire.',
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,19 +100,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    path = _load(arguments).keys_file
+    config = _load(arguments)
+    path = config.keys_file
     try:
         if arguments.action == "create":
             limits = {f"per_{w}": getattr(arguments, f"per_{w}") for w in ("minute", "hour", "day")}
-            key = auth.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None})
-            print(key)
-            print(
-                "This is the only time the key is shown. A running server accepts it within two seconds.",
-                file=sys.stderr,
-            )
+            print(auth.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None}))
         elif arguments.action == "list":
-            for line in auth.listing(path):
+            if not (lines := auth.listing(path)):
+                print(f"There are no keys in {path}. Make one: {auth.command(config, 'create NAME')}", file=sys.stderr)
+            for line in lines:
                 print(line)
+            return 0
         elif arguments.action == "delete":
             auth.delete(path, arguments.name)
         else:
@@ -115,6 +120,7 @@ def _keys(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{path}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    print(DONE[arguments.action].format(arguments.name), file=sys.stderr)
     return 0
 
 
@@ -124,7 +130,7 @@ def _load(arguments: argparse.Namespace) -> Config:
 
 
 def _default_config() -> Path | None:
-    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def _config_option(command: argparse.ArgumentParser) -> None:

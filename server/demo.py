@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiofiles
+import aiofiles.os
 import aiohttp
 
-from server import filename
+from server import filename, serve
 from server.config import Config, ConfigError, LogConfig
 from server.logs import logging_to_stderr
-from server.serve import EXAMPLE_KEY, offline_server
 
 #: What is converted: one by its link at once, then two in a batch.
 LIVE = "https://youtu.be/dQw4w9WgXcQ"
@@ -24,22 +26,30 @@ _BAR = 28
 
 
 def run(output: Path) -> int:
-    """Convert, save into `output`, print what came out; the exit status. Raises ConfigError."""
+    """Convert, save into `output`, print what came out; the exit status, also of SIGINT and SIGTERM.
+
+    Raises ConfigError.
+    """
     config = Config(log=LogConfig(level="error"))
     config = dataclasses.replace(config, server=dataclasses.replace(config.server, port=0))
     try:
         output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
     except OSError as error:
         raise ConfigError(f"--output {output}: {error.strerror}") from error
     with logging_to_stderr(config.log):
-        return asyncio.run(_demo(config, output))
+        status = serve.run(_demo(config, output))
+    if status:
+        print("\nstopped", file=sys.stderr)  # perhaps in the middle of a bar
+    return status
 
 
 async def _demo(config: Config, output: Path) -> int:
     started = time.monotonic()
-    async with offline_server(config) as server:
+    async with serve.offline_server(config) as server:
         print(f"A server without a network listens on {server.url} ({time.monotonic() - started:.1f} s).\n")
-        headers = {"Authorization": f"Bearer {EXAMPLE_KEY}"}
+        headers = {"Authorization": f"Bearer {serve.EXAMPLE_KEY}"}
         async with aiohttp.ClientSession(server.url, headers=headers) as client:
             saved = [await _listen_live(client, output), *await _batch(client, output)]
     for line in saved:
@@ -54,9 +64,15 @@ async def _listen_live(client: aiohttp.ClientSession, output: Path) -> str:
     started = time.monotonic()
     job = await _post(client, "/convert", {"url": LIVE})
     follow = asyncio.create_task(_progress(client, job), name="progress")
-    path, first_byte = await _save(client, job, output, started)
-    seconds = time.monotonic() - started
-    done = await follow
+    try:
+        path, first_byte = await _save(client, job, output, started)
+        seconds = time.monotonic() - started
+        done = await follow
+    except aiohttp.ClientError:
+        await follow  # who knows why there is no whole download
+        raise
+    finally:
+        follow.cancel()
     return _line(done, path, f"{seconds:.2f} s, first byte after {first_byte:.2f} s, while it was made")
 
 
@@ -108,10 +124,17 @@ async def _save(client: aiohttp.ClientSession, job: dict[str, Any], output: Path
             ((disposition and disposition.filename) or job["video_id"]).removesuffix(".mp3")
         )
         first_byte = 0.0
-        async with aiofiles.open(path, "wb") as file:
-            async for chunk in response.content.iter_any():
-                first_byte = first_byte or time.monotonic() - started
-                await file.write(chunk)
+        part = path.with_name(path.name + ".part")
+        try:
+            async with aiofiles.open(part, "wb") as file:
+                async for chunk in response.content.iter_any():
+                    first_byte = first_byte or time.monotonic() - started
+                    await file.write(chunk)
+            await aiofiles.os.replace(part, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                await aiofiles.os.unlink(part)
+            raise
     return path, first_byte
 
 

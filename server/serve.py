@@ -12,16 +12,17 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from server import auth, border, ffmpeg, journal, process, ytdlp
 from server.app import create_app, default_limits
-from server.appkeys import ENGINE
+from server.appkeys import CONFIG, ENGINE
 from server.auth import Key
 from server.config import Config, ConfigError, YtdlpConfig
 from server.logs import logging_to_stderr
@@ -42,30 +43,35 @@ EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 def online(config: Config, *, port_file: Path | None = None) -> int:
     """Serve until a signal; the exit status. Raises ConfigError."""
     with logging_to_stderr(config.log):
-        return asyncio.run(_online(config, port_file))
+        return run(_online(config, port_file))
 
 
 async def _online(config: Config, port_file: Path | None) -> int:
-    keys: dict[str, Key] = {}
-    stored = auth.Keys(config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"))
+    of_environment = auth.environment_key(os.environ.get("YTMP3D_KEY"))
+    await asyncio.to_thread(ytdlp.check_cookies, config)
+    stored = auth.Keys(config.keys_file, default_limits(config), environment_key=of_environment)
     await stored.load()
-    if not stored.any_keys:
-        if not await asyncio.to_thread(is_loopback, config.server.host):
-            raise ConfigError(
-                f"no API key is configured, and {config.server.host} can be reached from outside. "
-                "Make one first: python -m server keys create NAME"
-            )
-        keys[f"ytmp3d_{secrets.token_urlsafe(24)}"] = Key(AUTOMATIC, default_limits(config))
-    async with running(config, keys=keys) as server, _port_in(port_file, server.port):
-        shown = next(iter(keys), None)
-        _announce(server, shown, "made for this run" if shown else "one of `python -m server keys list`")
-        return await server.until_signal(config.server.shutdown_grace)
+    keys: dict[str, Key] = {}
+    if of_environment:
+        shown, about = "$YTMP3D_KEY", "the one in the server's environment"
+    elif stored.any_keys:
+        shown, about = "YOUR_KEY", f"put one of yours in its place: {auth.command(config, 'list')}"
+    elif await asyncio.to_thread(is_loopback, config.server.host):
+        shown, about = f"ytmp3d_{secrets.token_urlsafe(24)}", "made for this run"
+        keys[shown] = Key(AUTOMATIC, default_limits(config))
+    else:
+        raise ConfigError(
+            f"no API key is configured, and {config.server.host} can be reached from outside. "
+            f"Make one first: {auth.command(config, 'create NAME')}"
+        )
+    async with running(config, keys=keys) as server:
+        return await _serve(server, port_file, _banner(server, shown, about, in_link=bool(keys)))
 
 
 def offline(config: Config, *, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
     """The same server on the offline YouTube, with a state of its own; the exit status. Raises ConfigError."""
     with logging_to_stderr(config.log):
-        return asyncio.run(_offline(config, port_file, folder, allow_remote))
+        return run(_offline(config, port_file, folder, allow_remote))
 
 
 async def _offline(config: Config, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
@@ -76,9 +82,51 @@ async def _offline(config: Config, port_file: Path | None, folder: Path | None, 
                 "Add --allow-remote if a client elsewhere (in a container, say) must reach it"
             )
         print("warning: anybody who reaches this address can use this server: its keys are public", file=sys.stderr)
-    async with offline_server(config, folder) as server, _port_in(port_file, server.port):
-        _announce(server, EXAMPLE_KEY, "for the offline videos; more keys and videos are in /docs")
-        return await server.until_signal(config.server.shutdown_grace)
+    async with offline_server(config, folder) as server:
+        about = "for the offline videos; more keys and videos are in /docs"
+        return await _serve(server, port_file, _banner(server, EXAMPLE_KEY, about, in_link=True))
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """The exit status of `work`.
+
+    The first SIGINT or SIGTERM cancels it, unless it has its own use for that, and then the status is 128 and the
+    signal's number, as in a shell. The second ends the process at once: the children end with it.
+    """
+
+    async def until_signal() -> int:
+        cancelled_by: list[signal.Signals] = []
+        task = asyncio.current_task()
+
+        def cancel(number: signal.Signals) -> None:
+            cancelled_by.append(number)
+            if task:
+                task.cancel()
+
+        _on_first_signal(cancel)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not cancelled_by:
+                raise
+            return 128 + cancelled_by[0]
+
+    return asyncio.run(until_signal())
+
+
+async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
+    """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, the grace for what runs; the exit status."""
+    stop = asyncio.Event()
+    _on_first_signal(lambda _: stop.set())
+    async with _port_in(port_file, server.port):
+        print(banner, flush=True)
+        await stop.wait()
+        engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
+        if engine.busy and grace:
+            what = "1 conversion" if engine.busy == 1 else f"{engine.busy} conversions"
+            print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
+        await engine.drain(grace)
+    return 0
 
 
 @asynccontextmanager
@@ -111,7 +159,7 @@ async def _folder(given: Path | None) -> AsyncIterator[Path]:
             raise ConfigError(f"--state {given}: {error.strerror}") from error
         yield Path.cwd() / given
         return
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="ytmp3d-offline-"))
+    folder = Path(tempfile.mkdtemp(prefix="ytmp3d-offline-"))  # not in a thread: cancelled, nobody would know of it
     try:
         yield folder
     finally:
@@ -129,21 +177,13 @@ def _make(folder: Path) -> None:
 class Server:
     """A listening server. `url` is how this machine reaches it."""
 
-    def __init__(self, app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
         self.app = app
         self.host, self.port = host, port
-        self._stop = stop
 
     @property
     def url(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # it names, it binds nothing
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-    async def until_signal(self, grace: int) -> int:
-        """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, `grace` seconds for who is served."""
-        await self._stop.wait()
-        await self.app[ENGINE].drain(grace)
-        return 0
+        return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
 
 
 @asynccontextmanager
@@ -154,7 +194,6 @@ async def running(
     process.preload(ytdlp.CHILD)
     host, port = config.server.host, config.server.port
     runner = border.make_runner(create_app(config, middlewares, keys=keys))
-    stop = asyncio.Event()
     try:
         try:
             await runner.setup()
@@ -169,22 +208,23 @@ async def running(
             number = error.errno or 0  # negative when a name is not known; asyncio's own words repeat the address
             reason = os.strerror(number) if number > 0 else error.strerror
             raise ConfigError(f"cannot listen on {host}:{port}: {reason or error}") from error
-        _on_signals(stop)
-        yield Server(runner.app, host, runner.addresses[0][1], stop)
+        yield Server(runner.app, host, runner.addresses[0][1])
     finally:
         await runner.cleanup()
 
 
-def _on_signals(stop: asyncio.Event) -> None:
-    """The first signal stops in order, the second at once: the children end with the process."""
+def _on_first_signal(act: Callable[[signal.Signals], None]) -> None:
+    """Have the first SIGINT or SIGTERM from now on do `act`, and the second end the process."""
+    seen: list[signal.Signals] = []
 
-    def handle() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
+    def handle(number: signal.Signals) -> None:
+        if seen:
+            os._exit(128 + number)
+        seen.append(number)
+        act(number)
 
     for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, handle)
+        asyncio.get_running_loop().add_signal_handler(one, handle, one)
 
 
 def is_loopback(host: str) -> bool:
@@ -196,18 +236,27 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
-def _announce(server: Server, key: str | None, about: str) -> None:
-    fragment = f"#key={key}" if key else ""
-    shown = key or "YOUR_API_KEY"
-    print(f"""ytmp3d listens on {server.url}
+def _banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
+    """What is printed at start. `key` is what the example request sends; a real one may be `in_link` to the page."""
+    fragment = f"#key={key}" if in_link else ""
+    base = server.app[CONFIG].server.public_url or server.url
+    others = ""
+    if server.host in ("0.0.0.0", "::") and base == server.url:  # noqa: S104  # it is asked, not bound
+        others = f"  others {_url(socket.gethostname(), server.port)} (by this machine's name, or its address)\n"
+    quote = '"' if key.startswith("$") else "'"
+    return f"""ytmp3d listens on {server.url}
 
-  page   {server.url}/{fragment}
-  docs   {server.url}/docs
-  key    {shown} ({about})
+{others}  page   {base}/{fragment}
+  docs   {base}/docs
+  key    {key} ({about})
 
-  curl -s {server.url}/convert -H 'Authorization: Bearer {shown}' \\
+  curl -s {base}/convert -H {quote}Authorization: Bearer {key}{quote} \\
        -H 'Content-Type: application/json' -d '{{"url": "{EXAMPLE_URL}"}}'
-""", flush=True)  # fmt: skip
+"""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager

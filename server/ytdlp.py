@@ -6,6 +6,7 @@ The run itself happens in `ytdlp_child.py`, in a process of its own.
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import unicodedata
 from collections.abc import AsyncIterator
@@ -33,6 +34,8 @@ OPERATOR_MAY_SET = (
     *("user_agent", "username", "verbose", "videopassword"),
 )
 
+#: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
+_COOKIES = re.compile("#( Netscape)? HTTP Cookie File")
 #: They would turn the text that follows a title around.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -154,6 +157,26 @@ async def check(config: Config, cache: Path) -> str:
             f"found {list(config.ytdlp.args)}, which would also change: {', '.join(report['changed'])}"
         )
     return str(report["version"])
+
+
+def check_cookies(config: Config) -> None:
+    """Look whether each run will be able to take its copy of the cookies file. Blocking. Raises ConfigError."""
+    path = config.ytdlp.cookies
+    if path is None:
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_netscape = _COOKIES.match(file.readline())
+        why = "" if is_netscape else "not in Netscape's format"
+    except OSError as error:
+        why = error.strerror or str(error)
+    except UnicodeDecodeError:
+        why = "no text"
+    if why:
+        raise ConfigError(
+            f"{config.file}: ytdlp.cookies: expected a cookies.txt in Netscape's format, found {str(path)!r} ({why}). "
+            'Export it from a browser, or set it to ""'
+        )
 
 
 def make_ca_bundle(ca_file: Path, bundle: Path) -> None:

@@ -127,6 +127,33 @@ async def test_an_empty_environment_variable_is_no_key(path: Path, value: str | 
     assert not keys.any_keys
 
 
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [(None, None), ("", None), (" \n", None), (" sixteen-letters!\n", "sixteen-letters!"), ("/+~=" * 64, "/+~=" * 64)],
+)
+def test_a_strong_key_in_the_environment_is_taken_and_an_empty_one_is_none(value: str | None, key: str | None) -> None:
+    assert auth.environment_key(value) == key
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("fifteen-letters", "15 characters"),
+        (" fifteen-letters ", "15 characters"),
+        ("with a blank inside", "others among them"),
+        ("with-a-tab\tinside-it", "others among them"),
+        ("with-ä-letter-beyond-ascii", "others among them"),
+        ("not-utf-8-\udcff-but-long-enough", "others among them"),
+    ],
+)
+def test_a_weak_or_unsendable_key_in_the_environment_is_refused_unseen(value: str, found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        auth.environment_key(value)
+    expected = f"expected at least 16 characters, all of them visible ASCII, found {found}. "
+    assert str(caught.value).startswith(f"YTMP3D_KEY: {expected}")
+    assert value.strip() not in str(caught.value)
+
+
 async def test_extra_keys_are_accepted_beside_those_of_the_file(path: Path) -> None:
     plain = auth.create(path, "app", {})
     extra = Key("example", Limits(1, 2, 3))

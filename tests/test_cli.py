@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from typing import Any
 import pytest
 import requests
 from commandline import started, ytmp3d
-from serverprocess import until
+from serverprocess import ROOT, until
 
 from server import __version__
 from server.cli import main
+from server.serve import AUTOMATIC
 
 Here = Callable[..., "subprocess.CompletedProcess[str]"]
 KEY = re.compile(r"ytmp3d_[A-Za-z0-9_-]{32}")
+#: For YTMP3D_KEY.
+SECRET = "of-the-environment"
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -70,18 +74,30 @@ def test_a_key_is_made_listed_disabled_enabled_and_deleted(here: Here, tmp_path:
     assert stat.S_IMODE((tmp_path / "keys.toml").stat().st_mode) == 0o600
     assert here("keys", "create", "ben").returncode == 0
     for action, words in (("disable", "disabled"), ("enable", "enabled")):
-        assert here("keys", action, "anna").returncode == 0
+        done = here("keys", action, "anna")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.startswith(f'{words.capitalize()} "anna". A running server ')
+        assert "within two seconds" in done.stderr
         first, second = here("keys", "list").stdout.splitlines()
         assert first.startswith("anna") and words in first and "7 per minute" in first
         assert second.startswith("ben") and "default limits" in second
-    assert here("keys", "delete", "anna").returncode == 0
+    done = here("keys", "delete", "anna")
+    assert done.returncode == 0 and done.stderr.startswith('Deleted "anna". A running server refuses it within two')
     (left,) = here("keys", "list").stdout.splitlines()
     assert left.startswith("ben")
 
 
-def test_no_keys_are_an_empty_list(here: Here, tmp_path: Path) -> None:
+def test_no_keys_are_an_empty_list_and_the_command_that_makes_one(here: Here, config: Path) -> None:
     done = here("keys", "list")
     assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "There are no keys in keys.toml. Make one: python -m server keys create NAME\n"
+    done = here("keys", "--config", config, "list")
+    assert done.stderr.endswith(f": python -m server keys --config {config} create NAME\n")
+
+
+def test_a_key_may_have_the_name_of_the_automatic_one(here: Here) -> None:
+    """So that who has begun without a key sees those conversions with the first of their own."""
+    assert here("keys", "create", AUTOMATIC).returncode == 0
 
 
 def test_keys_live_beside_the_configuration(here: Here, config: Path, tmp_path: Path) -> None:
@@ -140,7 +156,13 @@ def test_a_broken_keys_file_is_named_and_kept(here: Here, tmp_path: Path) -> Non
         ('[ytdlp]\nargs = ["--no-such-option"]\n', ("no-such-option",)),
         ('[ffmpeg]\npath = "no-ffmpeg"\n', ("no-ffmpeg",)),
         ('[ytdlp]\nargs = ["--help"]\n', ("--help",)),
-        ('[ytdlp]\nca_file = "no-ca.pem"\n', ("no-ca.pem",)),
+        ('[ytdlp]\nca_file = "no-ca.pem"\n', ("ytdlp.ca_file", "no-ca.pem", "No such file")),
+        ('[ytdlp]\nca_file = "."\n', ("ytdlp.ca_file", "Is a directory")),
+        ('[ytdlp]\nca_file = "config.toml"\n', ("ytdlp.ca_file", "a PEM certificate", "config.toml")),
+        ('[ytdlp]\ncookies = "none.txt"\n', ("config.toml: ytdlp.cookies", "none.txt", "No such file", "Export it")),
+        ('[ytdlp]\ncookies = "."\n', ("config.toml: ytdlp.cookies", "Is a directory", "Export it")),
+        ('[ytdlp]\ncookies = "config.toml"\n', ("config.toml: ytdlp.cookies", "not in Netscape's format", "Export it")),
+        ('[storage]\nstate = "static/downloads"\n', ("config.toml: storage.state", "neither storage.downloads nor")),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_status_2(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
@@ -166,6 +188,18 @@ def test_what_is_no_command_is_told_what_is(here: Here, arguments: tuple[str, ..
     assert done.returncode == 2 and "usage:" in done.stderr
 
 
+def test_a_python_without_what_is_needed_is_told_how_to_get_it(tmp_path: Path) -> None:
+    """As by `python3 -m server`, where that is the system's."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "server", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    refused(done, "No module named", "Run `make demo` once, then .venv/bin/python -m server")
+    old = "sys.version_info, sys.version = (3, 10, 1), '3.10.1 (old)'"
+    script = f"import runpy, sys; {old}; runpy.run_module('server', {{}}, '__main__')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    refused(done, "Python 3.11 or later is needed, this is 3.10.1.", "make demo")
+
+
 def test_the_version_is_told(here: Here) -> None:
     assert here("--version").stdout == f"ytmp3d {__version__}\n"
 
@@ -175,8 +209,8 @@ def test_the_version_is_told(here: Here) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104  # it is refused
 def test_without_a_key_it_does_not_listen_beyond_this_machine(config: Path, tmp_path: Path, host: str) -> None:
-    done = ytmp3d("serve", "--config", config, "--host", host, "--port", 0, cwd=tmp_path)
-    refused(done, host, "keys create")
+    done = ytmp3d("serve", "--config", config, "--host", host, "--port", 0, cwd=tmp_path, YTMP3D_KEY=" ")
+    refused(done, host, f"python -m server keys --config {config} create NAME")
 
 
 def test_an_address_that_is_taken_or_not_ours_is_one_line(config: Path, tmp_path: Path) -> None:
@@ -185,7 +219,7 @@ def test_an_address_that_is_taken_or_not_ours_is_one_line(config: Path, tmp_path
         taken.listen()
         port = taken.getsockname()[1]
         refused(ytmp3d("serve", "--config", config, "--port", port, cwd=tmp_path), f"127.0.0.1:{port}")
-    done = ytmp3d("serve", "--config", config, "--host", "192.0.2.1", "--port", 0, YTMP3D_KEY="secret", cwd=tmp_path)
+    done = ytmp3d("serve", "--config", config, "--host", "192.0.2.1", "--port", 0, YTMP3D_KEY=SECRET, cwd=tmp_path)
     refused(done, "192.0.2.1")
 
 
@@ -217,10 +251,10 @@ def test_without_keys_it_makes_one_and_prints_all_that_is_needed(config: Path, t
 
 def test_with_keys_it_makes_none_and_follows_every_change(config: Path, tmp_path: Path) -> None:
     key = ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path).stdout.strip()
-    with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY="of-the-environment") as server:
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
         until(lambda: "curl" in server.stdout, 5)
         assert not KEY.findall(server.stdout)
-        assert ask(server.url, key) == ask(server.url, "of-the-environment") == 200
+        assert ask(server.url, key) == ask(server.url, SECRET) == 200
         other = ytmp3d("keys", "--config", config, "create", "ben", cwd=tmp_path).stdout.strip()
         until(lambda: ask(server.url, other) == 200, 2.5, "a new key works within two seconds")
         ytmp3d("keys", "--config", config, "disable", "anna", cwd=tmp_path)
@@ -232,8 +266,17 @@ def test_with_keys_it_makes_none_and_follows_every_change(config: Path, tmp_path
 
 def test_with_a_key_it_listens_where_it_is_told(config: Path, tmp_path: Path) -> None:
     arguments = ("--config", config, "--host", "0.0.0.0")  # noqa: S104  # for a moment, with a key
-    with started(tmp_path / "server", *arguments, cwd=tmp_path, YTMP3D_KEY="secret") as server:
-        assert ask(server.url, "secret") == 200
+    with started(tmp_path / "server", *arguments, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
+        assert ask(server.url, SECRET) == 200
+
+
+@pytest.mark.parametrize("key", ["fifteen-letters", "with a blank inside", "with-ä-letter-beyond-ascii"])
+def test_a_weak_key_in_the_environment_stops_the_start_and_is_not_shown(config: Path, tmp_path: Path, key: str) -> None:
+    done = ytmp3d("serve", "--config", config, "--port", 0, cwd=tmp_path, YTMP3D_KEY=key)
+    refused(done, "YTMP3D_KEY: expected at least 16 characters")
+    assert key not in done.stderr
+    doctor = ytmp3d("doctor", "--config", config, cwd=tmp_path, YTMP3D_KEY=key)
+    assert doctor.returncode == 1 and "YTMP3D_KEY: expected at least 16 characters" in doctor.stdout
 
 
 def test_two_servers_do_not_share_a_state(config: Path, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_description_lists_every_reserved_key_and_video(server: ServerProces
 def test_online_there_is_none_of_it(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
-    with started(tmp_path / "online", "--config", config, YTMP3D_KEY="of-my-own") as online:
+    with started(tmp_path / "online", "--config", config, YTMP3D_KEY="of-my-own-choice") as online:
 
         def answered(key: str) -> requests.Response:
             return requests.get(f"{online.url}/status", headers={"Authorization": f"Bearer {key}"}, timeout=10)
@@ -137,6 +137,6 @@ def test_online_there_is_none_of_it(tmp_path: Path) -> None:
             refused = answered(key)
             assert (refused.status_code, refused.json()["error"]["code"]) == (401, "UNAUTHORIZED"), key
             assert "X-RateLimit-Limit" not in refused.headers
-        assert answered("of-my-own").status_code == 200
+        assert answered("of-my-own-choice").status_code == 200
         description = requests.get(f"{online.url}/openapi.json", timeout=10).json()
         assert description["openapi"].startswith("3.1") and "x-reserved" not in description

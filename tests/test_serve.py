@@ -1,0 +1,71 @@
+"""What `serve` says at start: where it is reached from where, and which key to send."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from commandline import started, ytmp3d
+from serverprocess import until
+
+SECRET = "of-the-environment"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "own" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
+    return path
+
+
+def shown(stdout: str) -> dict[str, str]:
+    """By what they are of: the lines of the start, and the example request."""
+    lines = dict(re.findall(r"^  (others|page|docs|key) +(.+)$", stdout, re.M))
+    (lines["request"],) = re.findall(r"^  (curl (?:.*\\\n)*.*)$", stdout, re.M)
+    return lines
+
+
+def test_a_key_that_only_its_owner_has_is_not_made_up(config: Path, tmp_path: Path) -> None:
+    ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path)
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        assert "YOUR_API_KEY" not in server.stdout
+        said = shown(server.stdout)
+        command = f"python -m server keys --config {config} list"
+        assert said["key"] == f"YOUR_KEY (put one of yours in its place: {command})"
+        assert "-H 'Authorization: Bearer YOUR_KEY'" in said["request"]
+        assert (said["page"], said["docs"]) == (f"{server.url}/", f"{server.url}/docs")
+        assert "others" not in said
+
+
+def test_the_example_request_takes_the_key_of_the_environment(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        assert SECRET not in server.stdout
+        command, environment = shown(server.stdout)["request"], {"YTMP3D_KEY": SECRET, "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=20)
+        assert '"conversion_id"' in done.stdout, done
+
+
+def test_the_public_address_is_what_is_shown(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + '[server]\npublic_url = "https://mp3.example.org/"\n')
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        assert server.stdout.startswith(f"ytmp3d listens on {server.url}\n")
+        said = shown(server.stdout)
+        assert said["page"].startswith("https://mp3.example.org/#key=ytmp3d_")
+        assert said["docs"] == "https://mp3.example.org/docs"
+        assert said["request"].startswith("curl -s https://mp3.example.org/convert ")
+
+
+def test_beyond_this_machine_it_has_another_address(config: Path, tmp_path: Path) -> None:
+    arguments = ("--config", config, "--host", "0.0.0.0")  # noqa: S104  # for a moment, with a key
+    with started(tmp_path / "server", *arguments, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        others = server.url.replace("127.0.0.1", socket.gethostname())
+        assert shown(server.stdout)["others"] == f"{others} (by this machine's name, or its address)"
+        assert shown(server.stdout)["page"] == f"{server.url}/"
