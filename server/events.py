@@ -39,7 +39,7 @@ async def of_one(request: web.Request) -> web.StreamResponse:
 async def of_all(request: web.Request) -> web.StreamResponse:
     """`GET /events`: begins with everything of this key that is not finished."""
     key = admit(request)
-    unfinished = [one for one in reversed(request.app[ENGINE].table.owned_by(key.name)) if not one.finished]
+    unfinished = request.app[ENGINE].table.unfinished(key.name)
     return await _stream(request, key.name, unfinished, lambda one: True, ends_with=None)
 
 
@@ -69,6 +69,7 @@ async def _stream(
             for conversion in watch.take():
                 if wanted(conversion):
                     await response.write(_event(next(numbers), to_bytes(conversion, engine.queue, base)))
+                    await asyncio.sleep(0)  # a thousand may have moved up in the queue
             if ends_with and (ends_with.finished or ends_with.removed) and not watch.pending:
                 break
             await _next_change(engine, watch, response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from server.jobs import Conversion
 
@@ -64,10 +65,7 @@ class FairQueue:
     def position(self, conversion: Conversion) -> int:
         """Whose turn it is next has 1; so has one that is in a pause between two attempts."""
         if self._positions is None:
-            self._positions = {}
-            lanes = [list(lane) for lane in self._lanes.values()]
-            while lanes:
-                for lane in lanes:
-                    self._positions[lane.pop(0)] = len(self._positions) + 1
-                lanes = [lane for lane in lanes if lane]
+            turns = itertools.zip_longest(*self._lanes.values())
+            in_turn = (waiting for turn in turns for waiting in turn if waiting)
+            self._positions = {waiting: number for number, waiting in enumerate(in_turn, 1)}
         return self._positions.get(conversion, 1)

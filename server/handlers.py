@@ -22,6 +22,8 @@ from server.representation import to_bytes
 MAX_WAIT = 60
 #: Conversions on one page of `GET /status`.
 DEFAULT_PAGE, MAX_PAGE = 50, 100
+#: Conversions looked at before it is others' turn.
+_STEP = 500
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
@@ -68,16 +70,16 @@ async def list_own(request: web.Request) -> web.Response:
     key = admit(request)
     query = request.query
     limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
-    # Sorted by what the cursor holds: the clock may have stood still, or gone back, between two of them.
-    conversions = sorted(request.app[ENGINE].table.owned_by(key.name), key=_place, reverse=True)
-    if (wanted := query.get("status")) is not None:
-        if wanted not in {one.value for one in Status}:
-            raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
-        conversions = [one for one in conversions if one.status == wanted]
-    if (cursor := query.get("cursor")) is not None:
-        after = _from_cursor(cursor)
-        conversions = [one for one in conversions if _place(one) < after]
-    page, rest = conversions[:limit], conversions[limit:]
+    wanted = query.get("status")
+    if wanted is not None and wanted not in {one.value for one in Status}:
+        raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
+    place = _from_cursor(query["cursor"]) if "cursor" in query else None
+    found: list[Conversion] = []
+    while len(found) <= limit and (some := request.app[ENGINE].table.older(key.name, place, _STEP)):
+        found += [one for one in some if wanted in (None, one.status)]
+        place = some[-1].place
+        await asyncio.sleep(0)  # a key may have a hundred thousand
+    page, rest = found[:limit], found[limit:]
     following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
     return _json(b'{"jobs":[' + _list(request, page) + b'],"next_cursor":' + following + b"}")
 
@@ -135,13 +137,8 @@ def _json(content: bytes) -> web.Response:
     return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _place(conversion: Conversion) -> tuple[datetime, str]:
-    """Where in the list; the id tells those of one moment apart."""
-    return conversion.created_at, conversion.id
-
-
 def _to_cursor(conversion: Conversion) -> str:
-    moment, conversion_id = _place(conversion)
+    moment, conversion_id = conversion.place
     return base64.urlsafe_b64encode(f"{moment.isoformat()} {conversion_id}".encode()).decode().rstrip("=")
 
 

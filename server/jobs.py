@@ -194,6 +194,11 @@ class Conversion:
     def finished(self) -> bool:
         return not TRANSITIONS[self.status]
 
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Where in lists by age; the id tells those of one moment apart."""
+        return self.created_at, self.id
+
 
 def new_id() -> str:
     """144 random bits, URL-safe: knowing one is the right to download."""

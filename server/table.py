@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from server import errors
 from server.jobs import Change, Conversion, utc_now
@@ -31,7 +32,8 @@ class Watch:
 class Table:
     def __init__(self) -> None:
         self._conversions: dict[str, Conversion] = {}
-        self._by_owner: dict[str, dict[str, Conversion]] = {}  # each in the order of creation
+        self._by_owner: dict[str, list[Conversion]] = {}  # each by place: a clock may stand still, or go back
+        self._unfinished: dict[str, dict[str, Conversion]] = {}  # by owner and id, in the order of coming
         self._expiring: deque[tuple[float, Conversion]] = deque()  # by the monotonic clock, soonest first
         self._watches: dict[str, set[Watch]] = {}
 
@@ -47,20 +49,35 @@ class Table:
     def get(self, conversion_id: str) -> Conversion | None:
         return self._conversions.get(conversion_id)
 
-    def owned_by(self, owner: str) -> list[Conversion]:
-        """Newest first."""
-        return list(reversed(self._by_owner.get(owner, {}).values()))
+    def older(self, owner: str, than: tuple[datetime, str] | None, most: int) -> list[Conversion]:
+        """At most so many of `owner`, newest first, beginning after the place `than`, or with the newest of all."""
+        owned = self._by_owner.get(owner, [])
+        end = len(owned) if than is None else bisect.bisect_left(owned, than, key=_place)
+        return owned[max(0, end - most) : end][::-1]
+
+    def unfinished(self, owner: str) -> list[Conversion]:
+        """Oldest first."""
+        return list(self._unfinished.get(owner, {}).values())
 
     def enter(self, conversion: Conversion) -> None:
         self._conversions[conversion.id] = conversion
-        self._by_owner.setdefault(conversion.owner, {})[conversion.id] = conversion
+        bisect.insort(self._by_owner.setdefault(conversion.owner, []), conversion, key=_place)
+        if not conversion.finished:
+            self._unfinished.setdefault(conversion.owner, {})[conversion.id] = conversion
 
     def leave(self, conversion: Conversion) -> None:
-        self._conversions.pop(conversion.id, None)
-        owned = self._by_owner.get(conversion.owner, {})
-        owned.pop(conversion.id, None)
+        if self._conversions.pop(conversion.id, None) is None:
+            return
+        self._has_finished(conversion)
+        owned = self._by_owner[conversion.owner]
+        del owned[bisect.bisect_left(owned, conversion.place, key=_place)]
         if not owned:
-            self._by_owner.pop(conversion.owner, None)
+            del self._by_owner[conversion.owner]
+
+    def _has_finished(self, conversion: Conversion) -> None:
+        unfinished = self._unfinished.get(conversion.owner, {})
+        if unfinished.pop(conversion.id, None) and not unfinished:
+            del self._unfinished[conversion.owner]
 
     # ---- expiry
 
@@ -70,6 +87,7 @@ class Table:
         `expires_at` is what the clock on the wall will say; what counts is the monotonic clock, so that a clock that
         jumps expires nothing early.
         """
+        self._has_finished(conversion)
         conversion.expires_at = utc_now() + timedelta(seconds=seconds)
         self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
 
@@ -126,3 +144,7 @@ class Table:
         for watches in self._watches.values():
             for watch in watches:
                 watch.changed.notify()
+
+
+def _place(conversion: Conversion) -> tuple[datetime, str]:
+    return conversion.place

@@ -262,10 +262,10 @@ async def test_a_server_that_shuts_down_says_so(api: Api) -> None:
 
 
 async def test_our_own_fault_is_said_without_its_insides(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(owner: str) -> None:
+    def break_down(*arguments: object) -> None:
         raise RuntimeError("a secret of /the/host")
 
-    monkeypatch.setattr(api.engine.table, "owned_by", break_down)
+    monkeypatch.setattr(api.engine.table, "older", break_down)
     answer = await api.get("/status")
     refused(answer, 500, "INTERNAL_ERROR")
     assert "secret" not in answer.message

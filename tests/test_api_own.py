@@ -122,6 +122,20 @@ async def test_pages_are_whole_also_when_the_clock(api: Api, monkeypatch: pytest
     assert sorted(seen) == sorted(made)
 
 
+async def test_a_long_list_is_looked_through_with_others_getting_their_turn(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.handlers._STEP", 3)
+    made = [(await api.made(f"video-{n:05d}"))["conversion_id"] for n in range(10)]
+    for gone in (made[1], made[5]):
+        await api.request("DELETE", f"/status/{gone}")
+    waiting = (await api.convert("led-waiting"))["conversion_id"]
+    kept = [one for one in made if one not in (made[1], made[5])]
+    assert ids(await api.get("/status")) == [waiting, *kept[::-1]]
+    assert ids(await api.get("/status?status=completed&limit=7")) == kept[:0:-1]
+    assert ids(await api.get("/status?status=failed")) == []
+
+
 async def test_the_list_can_be_narrowed_to_a_status(api: Api) -> None:
     done = (await api.made("some-video-"))["conversion_id"]
     failed, cancelled, running = [

@@ -60,6 +60,7 @@ async def settled(api: Api) -> None:
 async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("server.engine._TIDY_EVERY", 3600)  # nothing expires before `settled`
     async with serving(tmp_path, jobs=JobsConfig(slots=4)) as api:
         file = tmp_path / "sound.mp3"
         file.write_bytes(b"sound")
