@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("serve", help="run the server")
     _config_option(one)
-    one.add_argument("--host", help="address to listen on")
+    one.add_argument("--host", type=_host, help="address to listen on")
     one.add_argument("--port", type=_port, help="port to listen on; 0 takes a free one")
     one.add_argument("--port-file", type=Path, metavar="FILE", help="write the port into FILE once listening")
     one.add_argument("--offline", action="store_true", help="serve made-up videos without a network, for tests")
@@ -135,6 +135,12 @@ def _default_config() -> Path | None:
 
 def _config_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, metavar="FILE", help="settings (default: config.toml, if there is one)")
+
+
+def _host(text: str) -> str:
+    if not text:  # which would be every address
+        raise argparse.ArgumentTypeError("expected an address or host name, found ''")
+    return text
 
 
 def _port(text: str) -> int:

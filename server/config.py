@@ -125,16 +125,19 @@ _SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.name not in ("
 def load(path: Path) -> Config:
     """The configuration in `path`. Raises ConfigError."""
     try:
-        text = path.read_bytes().decode()
-        table = tomllib.loads(text)
+        table = tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     parts: dict[str, Any] = {}
     for name, value in table.items():
+        if home := _section_of(name, value):
+            raise ConfigError(f"{path}: {name}: expected below [{home}], found above all sections")
         if name not in _SECTIONS:
             raise ConfigError(f"{path}: [{name}]: expected one of {_names(_SECTIONS)}, found an unknown section")
         if not isinstance(value, dict):
@@ -151,6 +154,13 @@ def load(path: Path) -> Config:
         found = _found(written.get("state", str(StorageConfig.state)))
         raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
     return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
+
+
+def _section_of(name: str, value: Any) -> str | None:
+    """Where the setting `name` belongs, if it is one that stands outside of any section."""
+    if isinstance(value, dict) or name in _SECTIONS:
+        return None
+    return next((one for one, section in Config().sections.items() if hasattr(section, name)), None)
 
 
 def _section(path: Path, section: str, table: dict[str, Any]) -> Any:

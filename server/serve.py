@@ -60,12 +60,20 @@ async def _online(config: Config, port_file: Path | None) -> int:
         shown, about = f"ytmp3d_{secrets.token_urlsafe(24)}", "made for this run"
         keys[shown] = Key(AUTOMATIC, default_limits(config))
     else:
-        raise ConfigError(
-            f"no API key is configured, and {config.server.host} can be reached from outside. "
-            f"Make one first: {auth.command(config, 'create NAME')}"
-        )
+        raise ConfigError(await asyncio.to_thread(_why_not_without_a_key, config))
     async with running(config, keys=keys) as server:
         return await _serve(server, port_file, _banner(server, shown, about, in_link=bool(keys)))
+
+
+def _why_not_without_a_key(config: Config) -> str:
+    """For a host that is not this machine's alone. Blocking: a name is looked up."""
+    host = config.server.host
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        return f"cannot listen on {host}: {error.strerror}"
+    make_one = auth.command(config, "create NAME")
+    return f"no API key is configured, and {host} can be reached from outside. Make one first: {make_one}"
 
 
 def offline(config: Config, *, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
@@ -200,7 +208,7 @@ async def running(
         except journal.Locked as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
-            raise ConfigError(f"{error.filename or 'a file'}: {error.strerror or error}") from error
+            raise ConfigError(_unusable(config, error)) from error
         try:
             site = web.TCPSite(runner, host, port, backlog=1024)
             await site.start()
@@ -211,6 +219,15 @@ async def running(
         yield Server(runner.app, host, runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _unusable(config: Config, error: OSError) -> str:
+    """What the operator reads of a file that the application could not use at its start, and by which setting it is."""
+    place, reason = Path(error.filename or "a file"), error.strerror or error
+    for name in ("downloads", "state"):
+        if place.is_relative_to(getattr(config.storage, name)):
+            return f"storage.{name}: expected a folder that can be written, found {place}: {reason}"
+    return f"{place}: {reason}"
 
 
 def _on_first_signal(act: Callable[[signal.Signals], None]) -> None:

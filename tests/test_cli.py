@@ -213,6 +213,16 @@ def test_without_a_key_it_does_not_listen_beyond_this_machine(config: Path, tmp_
     refused(done, host, f"python -m server keys --config {config} create NAME")
 
 
+def test_a_host_that_is_not_known_is_not_taken_for_one_that_needs_a_key(config: Path, tmp_path: Path) -> None:
+    done = ytmp3d("serve", "--config", config, "--host", "127.0.0.1:80", "--port", 0, cwd=tmp_path)
+    refused(done, "cannot listen on 127.0.0.1:80: ")
+
+
+def test_an_empty_host_is_not_every_address(here: Here) -> None:
+    done = here("serve", "--host", "")
+    assert done.returncode == 2 and "--host: expected an address or host name, found ''" in done.stderr
+
+
 def test_an_address_that_is_taken_or_not_ours_is_one_line(config: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -227,7 +237,8 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for key in ("state", "downloads"):
         (tmp_path / "config.toml").write_text(f'[storage]\n{key} = "file"\n')
-        refused(ytmp3d("serve", "--port", 0, cwd=tmp_path), "file")
+        done = ytmp3d("serve", "--port", 0, cwd=tmp_path)
+        refused(done, f"storage.{key}: expected a folder", "found file: File exists")
 
 
 # ---- serving
