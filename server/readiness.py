@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: YouTube changes often: yt-dlp itself warns from this age on, in days.
 OLD_AFTER_DAYS = 90
+#: Seconds for which an answer holds.
+HOLDS = 1.0
 
 
 @dataclass
@@ -30,9 +34,21 @@ class Readiness:
     journal: Journal
     _runtime: str | None = field(default=None, init=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
+    _said_until: float = field(default=-math.inf, init=False)
 
     async def report(self) -> tuple[list[str], list[str]]:
-        """What stops conversions, and what may; each in a sentence that says what to do."""
+        """What stops conversions, and what may; each in a sentence that says what to do.
+
+        An answer holds for `HOLDS`: whoever may ask, without a key, must not start processes as often as they like.
+        """
+        async with self._asking:
+            if time.monotonic() >= self._said_until:
+                self._said = await self._look()
+                self._said_until = time.monotonic() + HOLDS
+        return self._said
+
+    async def _look(self) -> tuple[list[str], list[str]]:
         problems: list[str] = []
         warnings: list[str] = []
         age = ytdlp_age(self.ytdlp_version)
@@ -54,9 +70,8 @@ class Readiness:
 
     async def _javascript_runtime(self) -> str:
         """Asked once: it takes a process start."""
-        async with self._asking:
-            if self._runtime is None:
-                self._runtime = await ytdlp.javascript_runtime()
+        if self._runtime is None:
+            self._runtime = await ytdlp.javascript_runtime()
         return self._runtime
 
 

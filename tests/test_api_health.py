@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 from pathlib import Path
@@ -37,7 +38,20 @@ async def test_the_process_is_up(api: Api) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+async def test_who_asks_often_starts_nothing_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def version(path: str) -> tuple[int, ...]:
+        asked.append(path)
+        return (9,)
+
+    monkeypatch.setattr("server.ffmpeg.version", version)
+    answers = await asyncio.gather(*(api.get("/readyz", key=None) for _ in range(50)))
+    assert {answer.status for answer in answers} == {200} and len(asked) == 1
+
+
 async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.readiness.HOLDS", 0)
     readiness = api.app[READINESS]
     monkeypatch.setattr(readiness, "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
     answer = await api.get("/readyz", key=None)
@@ -59,6 +73,7 @@ async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyP
 async def test_a_folder_that_cannot_be_written_is_a_problem(
     start_api: StartApi, tmp_path: Path, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("server.readiness.HOLDS", 0)
     disk = small_disk(4096)
     api = await start_api(storage=StorageConfig(downloads=disk, state=tmp_path / "state"))
     monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
