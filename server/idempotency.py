@@ -11,21 +11,49 @@ from dataclasses import dataclass
 from server import errors
 from server.jobs import Conversion
 
-#: How long a result is remembered, in seconds, and how many are at most; beyond, the oldest go.
+#: How long a result is remembered, in seconds, and of how many conversions for each API key; beyond, its oldest go.
 LIFETIME = 24 * 3600.0
-MAX_KEPT = 10_000
+MAX_KEPT = 50_000
 
 
-@dataclass
+@dataclass(eq=False)
 class _Kept:
     fingerprint: bytes
     expires: float  # monotonic
     result: asyncio.Future[list[Conversion]]
 
 
+class _Results:
+    """Those of one API key, the oldest first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._conversions = 0
+
+    def get(self, key: str) -> _Kept | None:
+        return self._kept.get(key)
+
+    def put(self, key: str, kept: _Kept) -> None:
+        if old := self._kept.pop(key, None):
+            self._conversions -= len(old.result.result())
+        self._kept[key] = kept
+
+    def drop(self, key: str, kept: _Kept) -> None:
+        """Its request has failed."""
+        if self._kept.get(key) is kept:
+            del self._kept[key]
+
+    def shrink(self, added: int) -> None:
+        """Make room for a result of so many conversions that has come; what is still under way stays."""
+        self._conversions += added
+        while self._conversions > MAX_KEPT:
+            key = next(key for key, kept in self._kept.items() if kept.result.done())
+            self._conversions -= len(self._kept.pop(key).result.result())
+
+
 class Idempotency:
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._owners: dict[str, _Results] = {}  # there are only as many as API keys
 
     async def once(
         self, owner: str, key: str | None, request: bytes, submit: Callable[[], Awaitable[list[Conversion]]]
@@ -41,20 +69,18 @@ class Idempotency:
             raise errors.InvalidRequest("Idempotency-Key must be 1 to 255 printable ASCII characters.")
         loop = asyncio.get_running_loop()
         fingerprint = hashlib.sha256(request).digest()
-        kept = self._kept.get((owner, key))
+        results = self._owners.setdefault(owner, _Results())
+        kept = results.get(key)
         if kept and (kept.expires > loop.time() or not kept.result.done()):
             if kept.fingerprint != fingerprint:
                 raise errors.IdempotencyMismatch("This Idempotency-Key was used with another request before.")
             return await asyncio.shield(kept.result)
-        kept = self._kept[owner, key] = _Kept(fingerprint, loop.time() + LIFETIME, loop.create_future())
-        self._kept.move_to_end((owner, key))
-        while len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        kept = _Kept(fingerprint, loop.time() + LIFETIME, loop.create_future())
+        results.put(key, kept)
         try:
             result = await submit()
         except BaseException as error:
-            if self._kept.get((owner, key)) is kept:
-                del self._kept[owner, key]
+            results.drop(key, kept)
             if isinstance(error, Exception):
                 kept.result.set_exception(error)
                 kept.result.exception()  # nobody else may be waiting for it
@@ -62,4 +88,5 @@ class Idempotency:
                 kept.result.cancel()
             raise
         kept.result.set_result(result)
+        results.shrink(len(result))
         return result

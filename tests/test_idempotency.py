@@ -17,7 +17,8 @@ Submit = Callable[[], Awaitable[list[Conversion]]]
 class Counter:
     """Submits, and counts how often."""
 
-    def __init__(self) -> None:
+    def __init__(self, each: int = 1) -> None:
+        self.each = each
         self.count = 0
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
@@ -28,7 +29,8 @@ class Counter:
             await self.gate.wait()
         if self.error:
             raise self.error
-        return [Conversion(new_id(), "anna", "some-video-", Quality.HIGH, utc_now(), Job("some-video-", 320))]
+        job = Job("some-video-", 320)
+        return [Conversion(new_id(), "anna", "some-video-", Quality.HIGH, utc_now(), job) for _ in range(self.each)]
 
 
 async def test_without_a_key_every_request_is_its_own() -> None:
@@ -114,11 +116,25 @@ async def test_what_is_remembered_is_bounded_and_the_oldest_go(monkeypatch: pyte
     kept, submit = Idempotency(), Counter()
     for key in "abcd":
         await kept.once("anna", key, b"x", submit)
-    assert len(kept._kept) == 3
     await kept.once("anna", "d", b"x", submit)
     assert submit.count == 4
     await kept.once("anna", "a", b"x", submit)
     assert submit.count == 5
+    for key in "efgh":
+        await kept.once("ben", key, b"x", submit)
+    await kept.once("anna", "d", b"x", submit)
+    assert submit.count == 9, "one caller's never push out another's"
+
+
+async def test_what_counts_is_how_many_conversions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MAX_KEPT", 5)
+    kept, submit = Idempotency(), Counter(each=2)
+    for key in "abc":
+        await kept.once("anna", key, b"x", submit)
+    await kept.once("anna", "b", b"x", submit)
+    assert submit.count == 3
+    await kept.once("anna", "a", b"x", submit)
+    assert submit.count == 4
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb", "a\x7f"])
