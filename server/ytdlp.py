@@ -23,15 +23,16 @@ from server.jobs import Media, Source
 CHILD = "server.ytdlp_child"
 
 #: What `[ytdlp] args` may change: how YouTube is reached, never what is fetched, where it goes or what is run.
-#: The names are the destinations of yt-dlp's own option parser.
+#: The names are the destinations of yt-dlp's own option parser. Not among them: what prints to stdout, which is where
+#: the audio goes (`--print-traffic`), and what begins a download anew in mid-stream (`--throttled-rate`).
 OPERATOR_MAY_SET = (
     *("buffersize", "client_certificate", "client_certificate_key", "client_certificate_password", "compat_opts"),
-    *("cookiesfrombrowser", "debug_printtraffic", "extractor_args", "extractor_retries", "file_access_retries"),
-    *("fragment_retries", "geo_bypass", "geo_verification_proxy", "headers", "http_chunk_size", "impersonate"),
-    *("js_runtimes", "legacy_server_connect", "mark_watched", "max_sleep_interval", "netrc_location", "no_warnings"),
+    *("cookiesfrombrowser", "extractor_args", "extractor_retries", "file_access_retries", "fragment_retries"),
+    *("geo_bypass", "geo_verification_proxy", "headers", "http_chunk_size", "impersonate", "js_runtimes"),
+    *("legacy_server_connect", "mark_watched", "max_sleep_interval", "netrc_location", "no_warnings"),
     *("noresizebuffer", "password", "proxy", "ratelimit", "referer", "retries", "retry_sleep", "sleep_interval"),
-    *("sleep_interval_requests", "socket_timeout", "source_address", "throttledratelimit", "twofactor", "usenetrc"),
-    *("user_agent", "username", "verbose", "videopassword"),
+    *("sleep_interval_requests", "socket_timeout", "source_address", "twofactor", "usenetrc", "user_agent"),
+    *("username", "verbose", "videopassword"),
 )
 
 #: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
@@ -142,19 +143,18 @@ async def check(config: Config, cache: Path) -> str:
 
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
-    base = options(config, cache=cache)
-    whole = base + list(config.ytdlp.args)
-    async with process.fork(CHILD, "check", base, whole, OPERATOR_MAY_SET) as child:
+    base, own = options(config, cache=cache), list(config.ytdlp.args)
+    async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET) as child:
         report = await _event(child)
     if report is None:
         raise ConfigError("yt-dlp cannot be imported: run `make run` again, or `pip install -e .` in the environment")
+    found = " ".join(report["named"]) or "none"
     if report["problem"]:
-        problem = report["problem"][0]
-        raise ConfigError(f"ytdlp.args: expected options of yt-dlp, found {list(config.ytdlp.args)}: {problem}")
+        raise ConfigError(f"ytdlp.args: expected options of yt-dlp, found {found}: {report['problem']}")
     if report["changed"]:
         raise ConfigError(
             "ytdlp.args: expected options that change how YouTube is reached (proxy, sleep, extractor-args …), "
-            f"found {list(config.ytdlp.args)}, which would also change: {', '.join(report['changed'])}"
+            f"found {found}, which would also change: {', '.join(report['changed'])}"
         )
     return str(report["version"])
 

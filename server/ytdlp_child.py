@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import getpass
 import io
 import json
 import optparse
@@ -33,6 +34,13 @@ from yt_dlp.postprocessor.common import PostProcessor
 COVER_TIMEOUT = 1.0
 COVER_BYTES = 8 << 20
 
+
+def _nobody_can_be_asked(*_: object, **__: object) -> str:
+    raise optparse.OptParseError("a user name needs its password beside it")
+
+
+# yt-dlp would ask at the server's terminal, which stops a process that is not in its foreground.
+getpass.getpass = _nobody_can_be_asked
 yt_dlp.plugins.plugin_dirs.value = []
 # What every run does once before its first request, done here once for all of them: some 70 ms less for each.
 yt_dlp.parse_options(["--ignore-config"])
@@ -163,26 +171,36 @@ def _text(value: object) -> str:
     return str(value or "")[:1000]
 
 
-def check(events: Connection, base: Sequence[str], argv: Sequence[str], allowed: Sequence[str]) -> None:
-    """Say yt-dlp's version, and which options of `argv` change more than `allowed` against those of `base`.
+def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:
+    """Say yt-dlp's version, and which options the operator's `own` change beside `allowed` against those of `base`.
 
-    The server runs this before it listens, which also warms the forkserver.
+    No value of an option is repeated, since it may be a password. The server runs this before it listens, which also
+    warms the forkserver.
     """
-    report: dict[str, Any] = {"event": "checked", "version": yt_dlp.version.__version__, "problem": None, "changed": []}
+    report: dict[str, Any] = {"event": "checked", "version": yt_dlp.version.__version__, "problem": "", "changed": []}
+    known = yt_dlp.options.create_parser()
+    report["named"] = [name for name, _, _ in (word.partition("=") for word in own) if known.has_option(name)]
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
-            plain, whole = yt_dlp.parse_options(base), yt_dlp.parse_options(argv)
+            plain, whole = yt_dlp.parse_options(base), yt_dlp.parse_options([*base, *own])
     except optparse.OptParseError as error:
-        report["problem"] = str(error).strip().splitlines()[-1:]
+        report["problem"] = _last_line(str(error))
     except SystemExit:  # --help and the like
-        report["problem"] = (complaints.getvalue().strip().splitlines() or ["an option that ends yt-dlp"])[-1:]
+        report["problem"] = _last_line(complaints.getvalue()) or "an option that ends yt-dlp"
     else:
         before, after = vars(plain.options), vars(whole.options)
         report["changed"] = sorted(k for k in after if before.get(k) != after[k] and k not in allowed)
         if whole.urls:
             report["changed"].append("urls")
+    for word in own:
+        report["problem"] = report["problem"].replace(f'"{word.partition("=")[2] or word}"', '"…"')
     os.write(events.fileno(), json.dumps(report).encode() + b"\n")
+
+
+def _last_line(text: str) -> str:
+    """Without the name of the program in front."""
+    return (text.strip().splitlines() or [""])[-1].split(": error: ", 1)[-1]
 
 
 def runtime(events: Connection) -> None:
