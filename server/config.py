@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import tomllib
 import typing
 import urllib.parse
@@ -17,6 +18,10 @@ from typing import Any
 
 #: What a command reads when none is named, if it is there.
 DEFAULT_FILE = Path("config.toml")
+
+_KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
+#: In an address, however wrong it is; a scheme is left.
+_USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -141,7 +146,7 @@ def load(path: Path) -> Config:
         if name not in _SECTIONS:
             raise ConfigError(f"{path}: [{name}]: expected one of {_names(_SECTIONS)}, found an unknown section")
         if not isinstance(value, dict):
-            raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(value)}")
+            raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(name, value)}")
         parts[name] = _section(path, name, value)
     # A default means the same whether it is written down or not: it starts at the folder of the file, too.
     written = table.get("storage", {})
@@ -151,7 +156,7 @@ def load(path: Path) -> Config:
     state, downloads = storage.state.resolve(), storage.downloads.resolve()
     if state == downloads or state.is_relative_to(downloads / ".staging"):  # the latter is emptied at every start
         expected = "a folder that is neither storage.downloads nor in its .staging"
-        found = _found(written.get("state", str(StorageConfig.state)))
+        found = _found("storage.state", written.get("state", str(StorageConfig.state)))
         raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
     return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
 
@@ -175,7 +180,7 @@ def _section(path: Path, section: str, table: dict[str, Any]) -> Any:
         try:
             values[name] = _value(path, key, value, hints[name], fields[name].metadata)
         except ValueError as expected:
-            raise ConfigError(f"{path}: {key}: expected {expected}, found {_found(value)}") from None
+            raise ConfigError(f"{path}: {key}: expected {expected}, found {_found(key, value)}") from None
     return cls(**values)
 
 
@@ -243,6 +248,9 @@ def _names(names: Any) -> str:
     return ", ".join(names)
 
 
-def _found(value: Any) -> str:
-    shown = repr(value) if not isinstance(value, bool) else str(value).lower()
+def _found(key: str, value: Any) -> str:
+    """What stands there, but nothing in it that may be a password: a word of yt-dlp's, or who uses a proxy."""
+    if key == "ytdlp.args" and type(value) in _KINDS:
+        return _KINDS[type(value)]
+    shown = _USER_INFO.sub(r"\1…@", repr(value)) if not isinstance(value, bool) else str(value).lower()
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -152,8 +152,7 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ('[storage]\nstate = ""\n', "storage.state: expected a path, found ''"),
         ('[storage]\nstate = "a\\u0000b"\n', "storage.state: expected a string, found 'a\\x00b'"),
         ("[ytdlp]\nca_file = false\n", "ytdlp.ca_file: expected a string, found false"),
-        ('[ytdlp]\nargs = "-v"\n', "ytdlp.args: expected a list of strings, found '-v'"),
-        ("[ytdlp]\nargs = [1]\n", "ytdlp.args: expected a list of strings, found [1]"),
+        ("[ytdlp]\nargs = 1\n", "ytdlp.args: expected a list of strings, found 1"),
         (
             '[ytdlp]\nproxy = "proxy:3128"\n',
             'ytdlp.proxy: expected "" or an address like "http://proxy.example.org:3128", found \'proxy:3128\'',
@@ -182,6 +181,26 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_key_expectation_and_finding(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(tmp_path, text) == message
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ('proxy = "htp://user:hunter2@proxy:1"', "'htp://…@proxy:1'"),
+        ('proxy = "http://user:hun/hunter2@proxy"', "'http://…@proxy'"),
+        ('proxy = "http://user:hun@hunter2@proxy:x"', "'http://…@proxy:x'"),
+        ("""proxy = "http://user:hun'hunter2 @proxy:1 \"""", '"http://…@proxy:1 "'),
+        ('proxy = "user:hunter2@proxy"', "'…@proxy'"),
+        ('proxy = "hunter2@proxy"', "'…@proxy'"),
+        ('proxy = ["http://user:hunter2@proxy"]', "…@proxy']"),
+        ('args = "--password hunter2"', "a string"),
+        ('args = ["--password", "hunter2", 5]', "a list of other things"),
+        ('args = { password = "hunter2" }', "a table"),
+    ],
+)
+def test_a_finding_that_may_hold_a_password_is_not_repeated(tmp_path: Path, setting: str, found: str) -> None:
+    message = refusal(tmp_path, f"[ytdlp]\n{setting}\n")
+    assert "hun" not in message and message.endswith(f", found {found}")
 
 
 @pytest.mark.parametrize(
