@@ -76,6 +76,14 @@ def try_to_write(staging: Path) -> None:
         pass
 
 
+def key_of(artifact: Artifact) -> tuple[str, int]:
+    """Its video id and kbit/s, by its name. Raises ValueError for a name that is not ours."""
+    match = _OWN_NAME.fullmatch(artifact.path.name)
+    if match is None:
+        raise ValueError(artifact.path.name)
+    return match["video_id"], int(match["bitrate"])
+
+
 def _own_file(path: Path) -> re.Match[str] | None:
     return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
 
@@ -107,8 +115,9 @@ def publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[
         _write_sidecar(sidecar, size, media)
         _sync(sidecar)
         if cover is not None:
-            _sync(cover)
-            cover.replace(path.with_suffix(".jpg"))
+            picture = path.with_suffix(".jpg")
+            shutil.copyfile(cover, picture)  # not moved: it is shown from where it is until the conversion is completed
+            _sync(picture)
         sidecar.replace(path.with_suffix(".json"))
         audio.replace(path)
         _sync(path.parent)

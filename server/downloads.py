@@ -39,9 +39,10 @@ async def audio(request: web.Request) -> web.StreamResponse:
         if request.method == "HEAD":
             return web.Response(headers=_headers(conversion))
         if conversion.job.audio and request.version >= HttpVersion11:
+            attempt = conversion.job.attempt  # of before opening, in which a new one may begin
             async with _opened(conversion.job.audio) as file:
                 if file:
-                    return await _live(request, conversion, file)
+                    return await _live(request, conversion, attempt, file)
         if engine.draining and conversion.status is Status.QUEUED:
             raise errors.ShuttingDown("The server is restarting. Try again in a moment.", retry_after=RETRY_AFTER)
         left = deadline - loop.time()
@@ -99,12 +100,12 @@ async def _whole(request: web.Request, conversion: Conversion, artifact: Artifac
     return response
 
 
-async def _live(request: web.Request, conversion: Conversion, file: Any) -> web.StreamResponse:
-    """The growing file from byte 0 to its end; with `?tag=no`, from the end of its tag.
+async def _live(request: web.Request, conversion: Conversion, attempt: int, file: Any) -> web.StreamResponse:
+    """The growing file of this attempt from byte 0 to its end; with `?tag=no`, from the end of its tag.
 
     A failure, a cancel or a new attempt cuts the connection.
     """
-    job, attempt = conversion.job, conversion.job.attempt
+    job = conversion.job
     served = request.app[METRICS].bytes_served
     # The last header asks nginx not to hold the stream back.
     response = web.StreamResponse(headers={**_headers(conversion), "X-Accel-Buffering": "no"})

@@ -8,10 +8,12 @@ made; the slots and the attempts are in `workers.py`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 
-from server import errors, recovery
+from server import artifactfiles, errors, recovery
 from server.artifacts import Artifacts
 from server.config import JobsConfig
 from server.fairqueue import FairQueue
@@ -29,6 +31,8 @@ DISK_FULL = "The server's disk is full. Try again later."
 #: How often expiry, the disk budget and the journal's size are looked at, in seconds.
 _TIDY_EVERY = 5.0
 _COMPACT_BYTES = 4 << 20
+#: Conversions that expire before it is others' turn.
+_STEP = 200
 
 
 class Engine:
@@ -55,7 +59,6 @@ class Engine:
         self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
         self.draining = False
         self._room = True
-        self._arriving = 0  # accepted, not yet on disk and so not yet in the queue
 
     @property
     def busy(self) -> int:
@@ -70,72 +73,66 @@ class Engine:
         `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
         ShuttingDown, QueueFull or StorageFull.
         """
-        kept = [self._jobs.get((video_id, quality.bitrate_kbps)) for video_id, quality in wanted]
-        await self.expire_damaged([job.artifact for job in kept if job and job.artifact])
-        self._check_room(wanted)
+        keys = [(video_id, quality.bitrate_kbps) for video_id, quality in wanted]
+        await self.expire_damaged([job.artifact for key in keys if (job := self._jobs.get(key)) and job.artifact])
+        self._make_place(keys)
+        new = len(set(keys) - self._jobs.keys())
         accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
-        arriving = sum(conversion.status is Status.QUEUED for conversion in accepted)
-        self._arriving += arriving
+        kept = [conversion for conversion in accepted if conversion.finished]
         try:
-            await self._journal.append(recovery.put(accepted))
+            with ExitStack() as stack:
+                for artifact in {conversion.job.artifact for conversion in kept if conversion.job.artifact}:
+                    stack.enter_context(self._artifacts.reading(artifact))  # no budget takes it before it is answered
+                await self._journal.append(recovery.put(accepted))
         except BaseException as error:
             for conversion in accepted:
                 self._forget(conversion)
+            # A rewrite of the journal may have seen them in the table.
+            self._journal.note(recovery.drop([conversion.id for conversion in accepted]))
             if isinstance(error, OSError):
                 raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER) from error
             raise
-        finally:
-            self._arriving -= arriving
+        self._metrics.accepted.inc(len(accepted))
+        self._metrics.shared.inc(len(accepted) - new)
+        for conversion in kept:
+            self._metrics.ended(conversion.job, 1)
         for conversion in accepted:
-            # A job between two attempts still has its task, which will queue all its sharers.
-            if conversion.status is Status.QUEUED and conversion.job not in self._workers:
-                self._line_up(conversion)
+            # A job between two attempts still has its task, which will queue all its sharers. On the way out only the
+            # journal keeps it, for the next start.
+            if conversion.status is Status.QUEUED and conversion.job not in self._workers and not self.draining:
+                self.queue.push(conversion)
             self.table.changed(conversion)
+        self.table.queue_changed()
         return accepted
 
-    def _check_room(self, wanted: Sequence[tuple[str, Quality]]) -> None:
+    def _make_place(self, keys: Sequence[tuple[str, int]]) -> None:
+        """See that all may come; where the table is full, forget as many of the oldest finished. Raises as `submit`."""
         if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
-        fresh = [key for video_id, quality in wanted if (key := (video_id, quality.bitrate_kbps)) not in self._jobs]
-        if fresh and not self._room:
+        if not (self._room or self._jobs.keys() >= set(keys)):
             raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER)
-        waiting = sum(
-            (job := self._jobs.get((video_id, quality.bitrate_kbps))) is None or job.status is Status.QUEUED
-            for video_id, quality in wanted
-        )
-        backlog = self._settings.backlog
-        if waiting and len(self.queue) + self._arriving + waiting > backlog:
+        jobs = [self._jobs.get(key) for key in keys]
+        waiting = sum(job is None or job.status is Status.QUEUED for job in jobs)
+        joining = sum(job is not None and job.status is Status.PROCESSING for job in jobs)
+        backlog, served = self._settings.backlog, self._workers.served
+        waiting_too_many = waiting and self.table.unfinished_count - served + waiting > backlog
+        if waiting_too_many or (joining and served + joining > backlog):
             raise errors.QueueFull(
                 f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
             )
-        most = self._settings.keep_conversions
-        while len(self.table) + len(wanted) > most and (oldest := self.table.next_to_expire()):
-            self._expire(oldest)
-        if len(self.table) + len(wanted) > most:
-            raise errors.QueueFull(
-                f"All {most} places in the table are taken. Try again later.", retry_after=RETRY_AFTER
-            )
-
-    def _line_up(self, conversion: Conversion, *, first: bool = False) -> None:
-        """Into the queue; on the way out only the journal keeps it, for the next start."""
-        if not self.draining:
-            self.queue.push(conversion, first=first)
+        if (excess := len(self.table) + len(keys) - self._settings.keep_conversions) > 0:
+            self._expire(self.table.oldest_finished(excess))
 
     def _accept(self, owner: str, video_id: str, quality: Quality, origin: str) -> Conversion:
         key = (video_id, quality.bitrate_kbps)
         job = self._jobs.get(key)
-        self._metrics.accepted.inc()
-        if job:
-            self._metrics.shared.inc()
-        else:
+        if job is None:
             job = self._jobs[key] = Job(*key, origin=origin, on_change=self.table.changed)
         conversion = Conversion(new_id(), owner, video_id, quality, utc_now(), job)
         self.table.enter(conversion)
-        job.sharers.append(conversion)
+        job.sharers[conversion] = None
         if job.artifact:
-            self._artifacts.touch(job.artifact)
             self._finish(conversion, Status.COMPLETED)
-            self._metrics.ended(job, 1)
         elif job.status is Status.PROCESSING:
             conversion.advance(Status.PROCESSING)
         return conversion
@@ -157,15 +154,12 @@ class Engine:
 
     def _cancel(self, conversion: Conversion) -> None:
         job = conversion.job
-        self.queue.discard(conversion)
-        job.sharers.remove(conversion)
+        self._leave(job, conversion)
         conversion.job = Job(
             job.video_id, job.bitrate_kbps, status=Status.CANCELLED, progress=job.progress, media=job.media
         )
         self._finish(conversion, Status.CANCELLED)
         self._metrics.ended(conversion.job, 1)
-        job.changed.notify()
-        self._drop_unshared(job)
 
     async def run_forever(self) -> None:
         """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
@@ -177,20 +171,23 @@ class Engine:
 
     def began(self, job: Job) -> None:
         self._move(job, Status.PROCESSING)
-        self._show_new_positions()
+        self.table.queue_changed()
 
     def put_back(self, job: Job) -> None:
+        job.end_attempt()
         self._move(job, Status.QUEUED)
 
     def due_again(self, job: Job) -> None:
-        for sharer in job.sharers:
-            self._line_up(sharer, first=True)
+        if not self.draining:
+            self.queue.push_first(job.sharers)
+            self.table.queue_changed()
 
     def completed(self, job: Job, artifact: Artifact) -> None:
         job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
         self._metrics.audio_seconds.inc(artifact.media.duration)
         self._end(job)
-        self._make_room()
+        if surplus := self._artifacts.over_budget():
+            self._workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
 
     def failed(self, job: Job, error: errors.JobError) -> None:
         job.status, job.error = Status.FAILED, error
@@ -198,12 +195,6 @@ class Engine:
             self._room = False
         self._jobs.pop(job.key, None)
         self._end(job)
-
-    def _show_new_positions(self) -> None:
-        """Everybody behind has moved up: tell those who watch."""
-        for owner in self.table.watched_owners():
-            for conversion in self.queue.lane(owner):
-                self.table.changed(conversion)
 
     def _move(self, job: Job, status: Status) -> None:
         """Every sharer along with the job; the record follows."""
@@ -228,45 +219,59 @@ class Engine:
     def _forget(self, conversion: Conversion) -> None:
         """Gone from the table, and with the last of its sharers the file or the work."""
         self.table.leave(conversion)
-        job = conversion.job
-        if conversion in job.sharers:
-            job.sharers.remove(conversion)
-            self.queue.discard(conversion)
-            job.changed.notify()
-            self._drop_unshared(job)
+        if conversion in conversion.job.sharers:
+            self._leave(conversion.job, conversion)
 
-    def _drop_unshared(self, job: Job) -> None:
+    def _leave(self, job: Job, conversion: Conversion) -> None:
         """Stop the work nobody waits for any more, remove the file nobody keeps."""
-        if job.sharers or self._jobs.get(job.key) is not job:
+        del job.sharers[conversion]
+        if conversion in self.queue:
+            self.queue.discard(conversion)
+            self.table.queue_changed()
+        job.changed.notify()
+        if job.sharers:
             return
-        del self._jobs[job.key]
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
         if not self._workers.give_up(job) and job.artifact:
-            self._workers.await_later(
-                asyncio.create_task(self._artifacts.remove(job.artifact), name=f"remove {job.artifact.path.name}")
-            )
+            self._remove_later(job.artifact)
 
-    def _expire(self, conversion: Conversion) -> None:
-        if conversion in self.table:
+    def _remove_later(self, artifact: Artifact) -> None:
+        task = asyncio.create_task(self._artifacts.remove(artifact), name=f"remove {artifact.path.name}")
+        self._workers.await_later(task)
+
+    def _expire(self, conversions: Iterable[Conversion]) -> None:
+        gone = [conversion for conversion in conversions if conversion in self.table]
+        for conversion in gone:
             conversion.removed = True
             self._forget(conversion)
-            self._journal.note(recovery.drop([conversion.id]))
+            self.table.changed(conversion)
+        if gone:
+            self._journal.note(recovery.drop([conversion.id for conversion in gone]))
 
-    def _make_room(self) -> None:
-        """Expire early what was used least recently, down to the disk budget."""
-        if surplus := self._artifacts.over_budget():
-            self._expire_all_of(surplus)
+    async def _expire_in_steps(self, conversions: Iterable[Conversion]) -> None:
+        """There may be a hundred thousand, and others want their turn."""
+        rest = iter(conversions)
+        while step := list(itertools.islice(rest, _STEP)):
+            self._expire(step)
+            await asyncio.sleep(0)
+
+    async def _remove(self, artifacts: Iterable[Artifact]) -> None:
+        """Expire early whatever points to these files."""
+        for artifact in artifacts:
+            key = artifactfiles.key_of(artifact)
+            job = self._jobs.get(key)
+            if job and job.artifact and job.artifact.path == artifact.path:
+                del self._jobs[key]  # nobody else shares it from now on
+                await self._expire_in_steps(list(job.sharers))
+            elif not job or job.artifact:  # but one just published, of which the job is not yet told
+                self._remove_later(artifact)  # nobody's: it could not be removed when its time had come
 
     async def expire_damaged(self, artifacts: Collection[Artifact]) -> None:
         """If somebody removed or cut one of these files, its links lead nowhere, and who asks again gets a new one."""
         if artifacts and (damaged := await self._artifacts.damaged(artifacts)):
             log.warning("%d finished files were removed or cut by somebody else", len(damaged))
-            self._expire_all_of(damaged)
-
-    def _expire_all_of(self, artifacts: Collection[Artifact]) -> None:
-        paths = {artifact.path for artifact in artifacts}
-        for job in [job for job in self._jobs.values() if job.artifact and job.artifact.path in paths]:
-            for sharer in list(job.sharers):
-                self._expire(sharer)
+            await self._remove(damaged)
 
     async def _tidy(self) -> None:
         while True:
@@ -275,9 +280,8 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire what is due, keep the disk budget, look whether there is room, shorten the journal."""
-        for conversion in self.table.expired():
-            self._expire(conversion)
-        self._make_room()
+        await self._expire_in_steps(self.table.expired())
+        await self._remove(self._artifacts.over_budget())
         self._room = await self._artifacts.room()
         if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self.table):
             await self.compact()
@@ -314,7 +318,7 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
         self.draining = True
-        self.table.wake_watches()
+        self.table.queue_changed()
         for conversion in [c for c in self.table if c.status is Status.QUEUED]:
             conversion.job.changed.notify()
             self.queue.discard(conversion)

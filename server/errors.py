@@ -239,7 +239,9 @@ class NetworkError(JobError):
 
 
 class Timeout(JobError):
-    code, retryable = "TIMEOUT", True
+    """The source stopped sending, which may pass, or the job's own time is up, after which nothing is tried."""
+
+    code, retryable, retried = "TIMEOUT", True, True
     text = "The conversion took longer than this server allows. Try again later."
 
 

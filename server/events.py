@@ -25,6 +25,8 @@ from server.table import Watch
 INTERVAL = 0.2
 #: A comment is sent after so many seconds of silence, so that proxies and clients see the stream is alive.
 HEARTBEAT = 15.0
+#: Seconds after which a client that reads nothing is cut off.
+PATIENCE = 60.0
 #: Event streams open at a time for one key.
 MAX_STREAMS = 50
 
@@ -66,23 +68,36 @@ async def _stream(
         await response.write(b"retry: 2000\n: connected\n\n")
         numbers = itertools.count(_after(request))
         while not engine.draining:
-            for conversion in watch.take():
+            for conversion in watch.take(lambda: engine.queue.places(owner)):
                 if wanted(conversion):
-                    await response.write(_event(next(numbers), to_bytes(conversion, engine.queue, base)))
+                    await _write(request, response, _event(next(numbers), to_bytes(conversion, engine.queue, base)))
                     await asyncio.sleep(0)  # a thousand may have moved up in the queue
             if ends_with and (ends_with.finished or ends_with.removed) and not watch.pending:
                 break
-            await _next_change(engine, watch, response)
+            await _next_change(engine, watch, request, response)
         await response.write_eof()
     return response
 
 
-async def _next_change(engine: Engine, watch: Watch, response: web.StreamResponse) -> None:
+async def _next_change(
+    engine: Engine, watch: Watch, request: web.Request, response: web.StreamResponse
+) -> None:
     """Return when there is something to send, but not before the interval; keep the stream alive meanwhile."""
     await asyncio.sleep(INTERVAL)
     while not watch.pending and not engine.draining:
-        if not await watch.changed.wait(HEARTBEAT):
-            await response.write(b": still here\n\n")
+        if not await watch.woken.wait(HEARTBEAT):
+            await _write(request, response, b": still here\n\n")
+
+
+async def _write(request: web.Request, response: web.StreamResponse, content: bytes) -> None:
+    """Send; who has not read for `PATIENCE` is cut off, since what changes meanwhile is kept for it."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await response.write(content)
+    except TimeoutError as error:
+        if request.transport:
+            request.transport.abort()
+        raise ConnectionResetError("the client does not read its events") from error
 
 
 def _event(number: int, content: bytes) -> bytes:

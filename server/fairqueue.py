@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterable
 
 from server.jobs import Conversion
 
@@ -23,20 +24,29 @@ class FairQueue:
     def __contains__(self, conversion: Conversion) -> bool:
         return conversion in self._lanes.get(conversion.owner, ())
 
-    def lane(self, owner: str) -> list[Conversion]:
-        """The waiting conversions of one key, the next one first."""
-        return list(self._lanes.get(owner, ()))
+    def places(self, owner: str) -> dict[Conversion, int]:
+        """The waiting conversions of one key, the next one first, each with its position."""
+        return {conversion: self.position(conversion) for conversion in self._lanes.get(owner, ())}
 
-    def push(self, conversion: Conversion, *, first: bool = False) -> None:
-        """Join the lane of its owner, at its end or, for a second attempt, at its head."""
+    def push(self, conversion: Conversion) -> None:
+        """Join the end of its owner's lane."""
         lane = self._lanes.setdefault(conversion.owner, {})
-        if conversion in lane:
-            return
-        if first:
-            self._lanes[conversion.owner] = {conversion: None, **lane}
-        else:
-            lane[conversion] = None
-        self._size += 1
+        before = len(lane)
+        lane[conversion] = None
+        self._grown(len(lane) - before)
+
+    def push_first(self, conversions: Iterable[Conversion]) -> None:
+        """Join the heads of their owners' lanes, in their order: it was their turn before."""
+        by_owner: dict[str, dict[Conversion, None]] = {}
+        for conversion in conversions:
+            by_owner.setdefault(conversion.owner, {})[conversion] = None
+        for owner, joining in by_owner.items():
+            before = self._lanes.get(owner, {})
+            lane = self._lanes[owner] = {**joining, **before}
+            self._grown(len(lane) - len(before))
+
+    def _grown(self, count: int) -> None:
+        self._size += count
         self._positions = None
         self._filled.set()
 

@@ -71,7 +71,7 @@ class Media:
 class Artifact:
     """A finished file: one content for ever under one name, so that an ETag or a range never mixes two.
 
-    `cover` is the front cover's path or None; `size` in bytes, `duration` in seconds as encoded.
+    `cover` is the front cover's path or None; `size` in bytes.
     """
 
     path: Path
@@ -121,7 +121,7 @@ class Job:
     video_id: str
     bitrate_kbps: int
     origin: str = "-"  # the id of the request that began it
-    sharers: list[Conversion] = field(default_factory=list)
+    sharers: dict[Conversion, None] = field(default_factory=dict)  # a set in the order of coming
     status: Status = Status.QUEUED
     attempt: int = 0  # failed or running attempts so far, the first is 1
     interrupted: int = 0  # attempts that ended with the server's own death: no fault of the video's
@@ -146,7 +146,10 @@ class Job:
     def begin_attempt(self) -> None:
         self.attempt += 1
         self.progress = 0
-        self.audio = None
+
+    def end_attempt(self) -> None:
+        """What it made is thrown away, if it was not published."""
+        self.audio = self.cover = None
 
     def touch(self) -> None:
         """Something that a client can see has changed."""

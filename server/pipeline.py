@@ -76,6 +76,7 @@ class Pipeline:
         artifact = await self.artifacts.publish(
             part, job.cover, video_id=job.video_id, bitrate_kbps=job.bitrate_kbps, media=media
         )
+        job.cover = artifact.cover  # where it is from now on; the staging folder goes
         clock.passed("publish")
         return artifact
 

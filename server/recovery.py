@@ -140,7 +140,7 @@ def _conversion(
     else:
         artifact = by_key.get(job.key)
     job = conversion.job = jobs.setdefault(job.key, job)
-    job.sharers.append(conversion)
+    job.sharers[conversion] = None
     if artifact:
         job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
         if not conversion.finished:

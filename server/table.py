@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from server import errors
 from server.jobs import Change, Conversion, utc_now
 
+#: How many more that are gone than there are conversions may stand in the line to expire.
+_FORGOTTEN = 1000
+
 
 class Watch:
-    """The conversions of one key that changed since they were last taken; the newest state wins, so it is bounded."""
+    """The conversions of one key that changed since they were last taken; the newest state of each wins."""
 
     def __init__(self) -> None:
-        self.pending: dict[str, Conversion] = {}
-        self.changed = Change()
+        self._changed: dict[Conversion, None] = {}
+        self._queue_moved = False
+        self._places: dict[Conversion, int] = {}
+        self.woken = Change()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._changed) or self._queue_moved
 
     def note(self, conversion: Conversion) -> None:
-        self.pending[conversion.id] = conversion
-        self.changed.notify()
+        self._changed[conversion] = None
+        self.woken.notify()
 
-    def take(self) -> list[Conversion]:
-        taken, self.pending = list(self.pending.values()), {}
+    def note_queue(self) -> None:
+        """All places in the queue may have changed."""
+        self._queue_moved = True
+        self.woken.notify()
+
+    def take(self, places: Callable[[], dict[Conversion, int]]) -> list[Conversion]:
+        """`places` says who is where in the queue."""
+        if self._queue_moved:
+            before, self._places = self._places, places()
+            moved = (waiting for waiting, place in self._places.items() if before.get(waiting) != place)
+            self._changed |= dict.fromkeys(moved)
+        taken, self._changed, self._queue_moved = list(self._changed), {}, False
         return taken
 
 
@@ -48,6 +69,19 @@ class Table:
 
     def get(self, conversion_id: str) -> Conversion | None:
         return self._conversions.get(conversion_id)
+
+    @property
+    def unfinished_count(self) -> int:
+        return sum(map(len, self._unfinished.values()))
+
+    def oldest_finished(self, count: int) -> list[Conversion]:
+        """So many, of the key that has the most conversions if there are enough. Raises QueueFull if there are none."""
+        owners = sorted(self._by_owner.values(), key=len, reverse=True)
+        finished = (conversion for owned in owners for conversion in owned if conversion.finished)
+        oldest = list(itertools.islice(finished, count))
+        if len(oldest) < count:
+            raise errors.QueueFull("All places in the server's table are taken. Try again later.", retry_after=30)
+        return oldest
 
     def older(self, owner: str, than: tuple[datetime, str] | None, most: int) -> list[Conversion]:
         """At most so many of `owner`, newest first, beginning after the place `than`, or with the newest of all."""
@@ -89,6 +123,8 @@ class Table:
         """
         self._has_finished(conversion)
         conversion.expires_at = utc_now() + timedelta(seconds=seconds)
+        if len(self._expiring) > 2 * len(self) + _FORGOTTEN:
+            self._expiring = deque(entry for entry in self._expiring if entry[1] in self)
         self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
 
     def restore(self, conversions: Sequence[Conversion], most_seconds: float) -> None:
@@ -111,11 +147,6 @@ class Table:
             if conversion in self:
                 yield conversion
 
-    def next_to_expire(self) -> Conversion | None:
-        while self._expiring and self._expiring[0][1] not in self:
-            self._expiring.popleft()
-        return self._expiring[0][1] if self._expiring else None
-
     # ---- watching
 
     @contextmanager
@@ -136,14 +167,11 @@ class Table:
         for watch in self._watches.get(conversion.owner, ()):
             watch.note(conversion)
 
-    def watched_owners(self) -> list[str]:
-        return list(self._watches)
-
-    def wake_watches(self) -> None:
-        """So that they look whether the server is shutting down."""
+    def queue_changed(self) -> None:
+        """Tell all who watch: everybody's place in the queue may be another."""
         for watches in self._watches.values():
             for watch in watches:
-                watch.changed.notify()
+                watch.note_queue()
 
 
 def _place(conversion: Conversion) -> tuple[datetime, str]:

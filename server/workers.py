@@ -67,6 +67,11 @@ class Workers:
         """Slots in use."""
         return sum(job.status is Status.PROCESSING for job in self._tasks)
 
+    @property
+    def served(self) -> int:
+        """Conversions whose job is in a slot."""
+        return sum(len(job.sharers) for job in self._tasks if job.status is Status.PROCESSING)
+
     async def work_forever(self) -> None:
         """Start what waits whenever a slot is free. Runs until it is cancelled."""
         while True:

@@ -12,8 +12,11 @@ from urllib.parse import unquote
 
 import pytest
 from api import KEY, MEDIA, OTHER, Api, content_of, link, read_answer, read_head
+from conftest import StartApi
 
+from server import errors
 from server.appkeys import ARTIFACTS
+from server.config import JobsConfig
 
 VIDEO = "some-video-"
 CONTENT = content_of(VIDEO)
@@ -212,6 +215,19 @@ async def test_the_cover_is_shown_from_here(api: Api) -> None:
     assert (await api.get(cover)).code == "CONVERSION_NOT_FOUND"
 
 
+async def test_between_two_attempts_there_is_no_cover(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, retry_pause=60))
+    conversion_id = (await api.convert("led-failing"))["conversion_id"]
+    take = await api.studio.take("led-failing")
+    take.know(cover=b"picture")
+    assert (await api.status(conversion_id))["thumbnail_url"]
+    take.fail(errors.NetworkError())
+    async with asyncio.timeout(5):
+        while (shown := await api.status(conversion_id))["status"] != "queued":
+            await asyncio.sleep(0.01)
+    assert shown["thumbnail_url"] is None
+
+
 async def test_a_conversion_without_a_cover_has_no_address_for_it(api: Api) -> None:
     done = await api.made(VIDEO)
     assert done["thumbnail_url"] is None
@@ -239,7 +255,7 @@ async def test_a_reader_in_the_middle_gets_it_whole_when_the_file_goes(
         if end == "removed":
             await api.request("DELETE", f"/status/{conversion_id}")
         else:
-            api.engine._expire(conversion)
+            api.engine._expire([conversion])
         while list(api.app[ARTIFACTS]._folder.glob("*.mp3")):
             await asyncio.sleep(0.01)
         assert await reader.read(-1) == content

@@ -217,7 +217,9 @@ async def test_a_full_queue_refuses_fresh_work_whole_and_says_when_to_come_back(
     assert (await api.post("/batch-convert", {"urls": batch["urls"][:2]})).status == 200
     refused(await api.post("/convert", {"url": watch("led-one-too")}), 503, "QUEUE_FULL")
     assert (await api.convert("kept-video-"))["status"] == "completed", "kept work needs no place"
-    assert (await api.convert("led-running"))["status"] == "processing", "nor does work that runs"
+    for _ in range(2):
+        assert (await api.convert("led-running"))["status"] == "processing", "nor does work that runs"
+    refused(await api.post("/convert", {"url": watch("led-running")}), 503, "QUEUE_FULL")  # as many may share it
 
 
 async def test_simultaneous_requests_do_not_slip_past_the_backlog_together(start_api: StartApi) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import logging
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from api import KEY, OTHER, SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
+from api import KEY, MEDIA, OTHER, SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
 from conftest import StartApi
 
 from server import errors, events
@@ -108,6 +109,51 @@ async def test_one_conversion_is_told_from_now_to_its_end(api: Api) -> None:
         assert last.data["progress"] == 100 and last.data["file_size"] == 5
         assert await stream.rest() == [], "the stream ends with the conversion"
     assert stream.retry
+
+
+async def test_places_in_the_queue_are_told_whatever_moves_them(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    await started(api)
+    first, second, third = [(await api.convert(f"led-waits-{n}"))["conversion_id"] for n in range(3)]
+    async with listening(api, "/events") as stream:
+        while (await stream.next()).conversion_id != third:
+            pass
+        await api.request("DELETE", f"/status/{first}")
+        told: dict[str, int] = {}
+        while told.keys() != {second, third}:
+            event = await stream.next()
+            if event.data["status"] == "queued":
+                told[event.conversion_id] = event.data["queue_position"]
+        assert told == {second: 1, third: 2}
+        await api.convert("led-of-ben-", key=OTHER)  # whose turn is before anna's second
+        assert (await stream.next()).data["queue_position"] == 3
+
+
+async def test_what_expires_is_told(api: Api) -> None:
+    made = (await api.made("some-video-"))["conversion_id"]
+    async with listening(api, "/events") as stream:
+        await asyncio.sleep(0)
+        conversion = api.engine.table.get(made)
+        assert conversion
+        api.engine._expire([conversion])
+        event = await stream.next()
+        assert (event.conversion_id, event.data["download_url"]) == (made, None)
+
+
+async def test_who_reads_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PATIENCE", 0.2)
+    monkeypatch.setattr(events, "INTERVAL", 0)
+    _, take = await started(api)
+    async with api.connected() as (reader, writer):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode())
+        async with asyncio.timeout(SOON):
+            while not api.engine.table._watches:
+                await asyncio.sleep(0.01)
+            while api.engine.table._watches:
+                take.job.media = dataclasses.replace(MEDIA, title="x" * 500_000)
+                take.job.touch()
+                await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
@@ -208,7 +254,7 @@ async def test_a_slow_client_gets_the_newest_state_and_delays_nobody(api: Api) -
                 take.grow(b"x", percent)
             await asyncio.sleep(0.001)
         watches = api.engine.table._watches["anna"]
-        assert all(len(watch.pending) <= 2 for watch in watches), "one entry a conversion, however slow"
+        assert all(len(watch._changed) <= 2 for watch in watches), "one entry a conversion, however slow"
         for _, take in running:
             take.finish()
         for conversion_id, _ in running:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,16 +175,20 @@ async def test_a_failed_publish_leaves_nothing_at_whatever_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int, raised: type[Exception]
 ) -> None:
     artifacts = await opened(tmp_path)
-    replace, calls = Path.replace, 0
+    calls = 0
 
-    def failing(self: Path, target: Path) -> Path:
-        nonlocal calls
-        calls += 1
-        if calls == step + 1:
-            raise OSError(number, os.strerror(number))
-        return replace(self, target)
+    def failing(step_itself: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step + 1:
+                raise OSError(number, os.strerror(number))
+            return step_itself(*arguments)
 
-    monkeypatch.setattr(Path, "replace", failing)
+        return instead
+
+    monkeypatch.setattr(shutil, "copyfile", failing(shutil.copyfile))
+    monkeypatch.setattr(Path, "replace", failing(Path.replace))
     with pytest.raises(raised) as caught:
         await publish(artifacts, b"audio", b"picture")
     cause = caught.value.__cause__ if raised is DiskFull else caught.value

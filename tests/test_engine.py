@@ -50,6 +50,16 @@ async def finish(api: Api, video_id: str, attempt: int = 1) -> None:
     take.finish()
 
 
+class Refusing:
+    """A disk that removes nothing."""
+
+    refused = False
+
+    def __call__(self, path: Path) -> None:
+        self.refused = True
+        raise OSError(errno.EIO, "broken")
+
+
 # ---- slots and turns
 
 
@@ -189,6 +199,35 @@ async def test_a_full_disk_is_told_as_such_and_refuses_until_there_is_room(api: 
     await submit(api, "some-video-")
 
 
+async def test_many_who_share_come_back_first_and_in_their_order(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, retry_pause=0))
+    shared = [await submit(api, "led-failing") for _ in range(5)]
+    take = await api.studio.take("led-failing")
+    blocked = await submit(api, "led-other--")
+    pops: list[list[str]] = []
+    push_first = api.engine.queue.push_first
+
+    def noted(conversions: Any) -> None:
+        push_first(conversions)
+        places = api.engine.queue.places("anna")
+        pops.append([one.id for one in sorted(places, key=lambda one: places[one])])
+
+    api.engine.queue.push_first = noted  # type: ignore[method-assign]
+    take.fail(errors.NetworkError())
+    await eventually(lambda: pops)
+    ids = [one.id for one in shared]
+    assert pops[0] in ([*ids, blocked.id], ids), "before who came later, if that does not run by now"
+
+
+async def test_a_source_that_stopped_sending_is_tried_once_more(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, retry_pause=0))
+    conversion = await submit(api, "led-stalled")
+    (await api.studio.take("led-stalled")).fail(errors.Timeout("YouTube stopped sending."))
+    await finish(api, "led-stalled", 2)
+    await eventually(lambda: conversion.finished)
+    assert conversion.status is Status.COMPLETED
+
+
 # ---- cancelling
 
 
@@ -256,6 +295,83 @@ async def test_the_table_is_bounded_and_makes_room_of_what_is_finished(start_api
     with pytest.raises(errors.QueueFull):
         await api.engine.submit("anna", [("led-waiting", Quality.HIGH)] * 98)
     assert not any(one.finished for one in waiting), "what is not finished is never forgotten"
+
+
+async def test_a_full_table_takes_from_the_key_that_has_the_most(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, keep_conversions=100))
+    annas = await api.made("some-video-")
+    for _ in range(3):
+        await api.engine.submit("ben", [("some-video-", Quality.HIGH)] * 60)
+    assert len(api.engine.table) == 100
+    assert (await api.get(link(annas["conversion_id"]))).status == 200
+
+
+async def test_a_request_that_does_not_fit_the_table_takes_nothing_from_it(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=2, keep_conversions=100))
+    await api.engine.submit("ben", [("led-waiting", Quality.HIGH)] * 60)
+    made = [(await api.made(f"video-{n:05d}"))["conversion_id"] for n in range(20)]
+    with pytest.raises(errors.QueueFull):
+        await api.engine.submit("ben", [("led-waiting", Quality.HIGH)] * 90)
+    assert [(await api.get(link(one))).status for one in made] == [200] * 20
+
+
+async def test_those_who_were_removed_do_not_pile_up_in_the_line_to_expire(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_FORGOTTEN", 10)
+    await api.made("some-video-")
+    for _ in range(50):
+        await api.engine.remove(await submit(api, "some-video-"))
+    assert len(api.engine.table) == 1 and len(api.engine.table._expiring) <= 14
+
+
+async def test_a_file_that_could_not_be_removed_is_tried_again_and_costs_nobody_else(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = await submit(api, "video-00000")
+    await eventually(lambda: stubborn.finished)
+    with monkeypatch.context() as broken:
+        broken.setattr("server.artifactfiles.unlink", unlink := Refusing())
+        await api.engine.remove(stubborn)
+        await eventually(lambda: unlink.refused)
+    kept = await api.made("video-00001")
+    folder: Path = api.app[ARTIFACTS]._folder
+    monkeypatch.setattr(api.app[ARTIFACTS], "_budget_bytes", api.app[ARTIFACTS].used_bytes - 1)
+    await api.engine.tidy()
+    await eventually(lambda: [path.name[:11] for path in folder.glob("*.mp3")] == ["video-00001"])
+    assert (await api.get(link(kept["conversion_id"]))).status == 200
+
+
+async def test_many_conversions_of_one_file_expire_with_others_getting_their_turn(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_STEP", 10)
+    await api.made("some-video-")
+    many = await api.engine.submit("anna", [("some-video-", Quality.HIGH)] * 45)
+    monkeypatch.setattr(api.app[ARTIFACTS], "_budget_bytes", 0)
+    tidying = asyncio.create_task(api.engine.tidy())
+    while not many[0].removed:
+        await asyncio.sleep(0)
+    assert not many[-1].removed
+    fresh = await submit(api, "some-video-")
+    await tidying
+    assert all(one.removed for one in many) and fresh.status is not Status.COMPLETED
+
+
+async def test_what_was_refused_does_not_come_back_after_a_restart(tmp_path: Path) -> None:
+    """The journal may be rewritten from the table while the request waits for its own record."""
+    async with serving(tmp_path) as api:
+        with pytest.MonkeyPatch.context() as full:
+
+            async def refuse(record: Any) -> None:
+                await api.engine.compact()
+                raise OSError(errno.ENOSPC, "full")
+
+            full.setattr(api.engine._journal, "append", refuse)
+            with pytest.raises(errors.StorageFull):
+                await submit(api, "led-refused")
+    async with serving(tmp_path) as api:
+        assert len(api.engine.table) == 0 and not api.studio.takes
 
 
 async def test_what_is_kept_expires_with_its_file_and_its_record(tmp_path: Path, later: Later) -> None:

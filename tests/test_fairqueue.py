@@ -50,18 +50,18 @@ async def test_a_key_that_comes_back_goes_to_the_end_of_the_turns() -> None:
 
 async def test_a_second_attempt_comes_first_in_its_lane_only() -> None:
     queue = FairQueue()
-    waiting, again, other = conversion("anna"), conversion("anna"), conversion("ben")
+    waiting, again, shared, other = (conversion(owner) for owner in ("anna", "anna", "anna", "ben"))
     queue.push(other)
     queue.push(waiting)
-    queue.push(again, first=True)
-    assert await drained(queue) == [other, again, waiting]
+    queue.push_first([again, shared])
+    assert await drained(queue) == [other, again, shared, waiting]
 
 
 async def test_a_conversion_waits_once_however_often_it_is_pushed() -> None:
     queue = FairQueue()
     one = conversion("anna")
     queue.push(one)
-    queue.push(one, first=True)
+    queue.push_first([one])
     assert len(queue) == 1 and one in queue
     assert await queue.pop() is one
     assert len(queue) == 0 and one not in queue
@@ -111,7 +111,10 @@ def test_positions_say_in_which_order_they_will_come(steps: list[tuple[str, str 
         for step, what in steps:
             if step in ("push", "first"):
                 pushed.append(conversion(str(what)))
-                queue.push(pushed[-1], first=step == "first")
+                if step == "first":
+                    queue.push_first([pushed[-1]])
+                else:
+                    queue.push(pushed[-1])
             elif step == "discard" and isinstance(what, int) and what < len(pushed):
                 queue.discard(pushed[what])
             elif step == "pop" and len(queue):

@@ -96,10 +96,10 @@ def test_a_new_attempt_begins_at_zero() -> None:
 def test_a_touch_counts_wakes_and_tells_every_sharer() -> None:
     told: list[Conversion] = []
     job = Job("dQw4w9WgXcQ", 320, on_change=told.append)
-    job.sharers = [conversion(), conversion()]
+    job.sharers = {conversion(): None, conversion(): None}
     job.touch()
     assert (job.revision, job.changed.count) == (1, 1)
-    assert told == job.sharers
+    assert told == list(job.sharers)
 
 
 async def test_a_change_wakes_everybody_who_waits() -> None:

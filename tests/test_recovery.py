@@ -155,7 +155,7 @@ def test_what_cannot_be_understood_is_said_and_set_aside_without_harm(
     (found, jobs_kept) = again(put([conversion()]), record, whole, aside=aside)
     assert len(aside) == 1
     assert [one.id for one in found] == ["id-of-one", "other"]
-    assert jobs_kept[VIDEO, 320].sharers == found, "nothing half-restored among the sharers"
+    assert list(jobs_kept[VIDEO, 320].sharers) == found, "nothing half-restored among the sharers"
     (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert "set aside" in warning.getMessage()
 
