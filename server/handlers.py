@@ -1,9 +1,13 @@
-"""The conversion API: each handler admits, reads, asks the engine, and shows what it got."""
+"""The conversion API: each handler admits, reads, asks the engine, and shows what it got.
+
+A Host that no link can be made of is refused before anything is done or waited for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import re
 from datetime import UTC, datetime
 
@@ -31,43 +35,43 @@ async def convert(request: web.Request) -> web.Response:
     """`POST /convert`"""
     key = admit(request)
     raw = await body.read(request)
-    fields = body.parse(raw)
-    video_id = body.video(fields)
-    quality = body.quality(fields)
-    (conversion,) = await _submit(request, key, b"convert\0" + raw, [(video_id, quality)])
+    wanted = await body.understood(raw, body.single)
+    base = base_url(request)
+    (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted)
     await _wait_if_preferred(request, conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def batch_convert(request: web.Request) -> web.Response:
     """`POST /batch-convert`"""
     key = admit(request)
     raw = await body.read(request)
-    fields = body.parse(raw)
-    video_ids = body.videos(fields, most=request.app[CONFIG].jobs.max_batch)
-    quality = body.quality(fields)
-    wanted = [(video_id, quality) for video_id in video_ids]
+    most = request.app[CONFIG].jobs.max_batch
+    wanted = await body.understood(raw, functools.partial(body.batch, most=most))
+    base = base_url(request)
     conversions = await _submit(request, key, b"batch\0" + raw, wanted)
-    return _json(b'{"jobs":[' + _list(request, conversions) + b"]}")
+    return _json(b'{"jobs":[' + _list(request, conversions, base) + b"]}")
 
 
 async def status(request: web.Request) -> web.Response:
     """`GET /status/{conversion_id}`"""
     conversion = own(request, admit(request))
+    base = base_url(request)
     await _wait_if_preferred(request, conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def delete(request: web.Request) -> web.Response:
     """`DELETE /status/{conversion_id}`"""
     conversion = own(request, admit(request))
+    base = base_url(request)
     await request.app[ENGINE].remove(conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base_url(request)))
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def list_own(request: web.Request) -> web.Response:
     """`GET /status`"""
-    key = admit(request)
+    key, base = admit(request), base_url(request)
     query = request.query
     limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
     wanted = query.get("status")
@@ -81,7 +85,7 @@ async def list_own(request: web.Request) -> web.Response:
         await asyncio.sleep(0)  # a key may have a hundred thousand
     page, rest = found[:limit], found[limit:]
     following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
-    return _json(b'{"jobs":[' + _list(request, page) + b'],"next_cursor":' + following + b"}")
+    return _json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
 
 
 def own(request: web.Request, key: Key) -> Conversion:
@@ -95,7 +99,6 @@ def own(request: web.Request, key: Key) -> Conversion:
 async def _submit(
     request: web.Request, key: Key, fingerprint: bytes, wanted: list[tuple[str, Quality]]
 ) -> list[Conversion]:
-    base_url(request)  # a host that no link can be made of is refused before anything is accepted
     engine, origin = request.app[ENGINE], request[REQUEST_ID]
     return await request.app[IDEMPOTENCY].once(
         key.name,
@@ -128,8 +131,8 @@ async def until_finished(engine: Engine, conversion: Conversion, seconds: float)
             return
 
 
-def _list(request: web.Request, conversions: list[Conversion]) -> bytes:
-    base, queue = base_url(request), request.app[ENGINE].queue
+def _list(request: web.Request, conversions: list[Conversion], base: str) -> bytes:
+    queue = request.app[ENGINE].queue
     return b",".join(to_bytes(conversion, queue, base) for conversion in conversions)
 
 

@@ -193,6 +193,17 @@ async def test_a_host_that_is_none_is_refused_before_anything_is_accepted(api: A
     assert (await api.get("/status")).json["jobs"] == []
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/status/{}"), ("DELETE", "/status/{}"), ("GET", "/status")])
+async def test_a_host_that_is_none_is_refused_before_anything_is_done_or_waited_for(
+    api: Api, method: str, path: str
+) -> None:
+    conversion_id = (await api.convert("led-running"))["conversion_id"]
+    head = f"{method} {path.format(conversion_id)} HTTP/1.1\r\nHost: a b\r\nAuthorization: Bearer {KEY}\r\n"
+    (answer,) = await api.raw(head + "Prefer: wait=60\r\n\r\n")
+    assert (answer.status, answer.code) == (400, "MALFORMED_REQUEST")
+    assert (await api.status(conversion_id))["status"] != "cancelled"
+
+
 @pytest.mark.parametrize("host", ["example.com", "Example.com:8080", "127.0.0.1:1", "[::1]:8080", "my_box.local"])
 async def test_links_begin_with_the_host_that_was_asked(api: Api, host: str) -> None:
     answer = await api.post("/convert", {"url": watch("some-video-")}, headers={"Host": host})

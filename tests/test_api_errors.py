@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,12 @@ async def test_a_disabled_key_is_understood_but_refused(start_api: StartApi) -> 
         (b'{"url": "\\ud800"}', "surrogate"),
         (b'{"\\udc00x": [{"y": "z"}]}', "surrogate"),
         (b'{"x": ["\\ud83d\\u0041"]}', "surrogate"),
+        (b'{"url": "https://youtu.be/some-video-\\u0000"}', "NUL"),
+        (b'{"x": [{"a\\u0000": 1}]}', "NUL"),
+        (b'["x", ["\\u0000"]]', "NUL"),
         (b"[" * 100_000, "deep"),
         (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, "deep"),
-        (b'{"url": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b'{"url": ' + b"9" * 5000 + b"}", "a number with too many digits."),
         (b'{"url": "line\nbreak"}', "not valid JSON"),
         (b"{} {}", "not valid JSON"),
     ],
@@ -121,6 +125,11 @@ async def test_a_disabled_key_is_understood_but_refused(start_api: StartApi) -> 
 @pytest.mark.parametrize("path", ["/convert", "/batch-convert"])
 async def test_what_is_no_strict_json_is_invalid(api: Api, path: str, body: bytes, said: str) -> None:
     refused(await api.post(path, body), 400, "INVALID_JSON", said)
+
+
+async def test_a_backslash_before_an_escape_makes_it_plain_text(api: Api) -> None:
+    body = b'{"url": "https://youtu.be/some-video-", "note": "\\\\ud800 \\\\u0000"}'
+    assert (await api.post("/convert", body)).status == 200
 
 
 async def test_a_whole_surrogate_pair_is_a_character(api: Api) -> None:
@@ -144,7 +153,7 @@ async def test_a_body_that_is_no_object_is_refused(api: Api, path: str, value: A
         ({"url": [watch("some-video-")]}, "INVALID_REQUEST", '"url" must be a string'),
         ({"url": ""}, "INVALID_URL", "empty"),
         ({"url": "https://example.com/watch?v=some-video-"}, "INVALID_URL", "example.com"),
-        ({"url": watch("some-video-") + "\0"}, "INVALID_URL", "U+0000"),
+        ({"url": watch("some-video-") + "\x01"}, "INVALID_URL", "U+0001"),
         ({"url": "https://www.youtube.com/playlist?list=PL1"}, "INVALID_URL", "playlist"),
         ({"url": "x" * 100_000}, "INVALID_URL", "longer"),
         ({**GOOD, "quality": "best"}, "INVALID_QUALITY", '"high", "medium" and "low"'),
@@ -198,6 +207,14 @@ async def test_a_body_of_the_largest_size_is_read_and_a_larger_is_not(api: Api) 
     assert (await api.post("/convert", {**GOOD, "x": "x" * pad})).status == 200
     answer = await api.post("/convert", {**GOOD, "x": "x" * (pad + 1)})
     refused(answer, 413, "PAYLOAD_TOO_LARGE", str(request_body.MAX_BYTES))
+
+
+async def test_a_large_body_is_not_worked_on_in_the_loop() -> None:
+    async def worked_on_in(body: bytes) -> int:
+        return await request_body.understood(body, lambda _: threading.get_ident())
+
+    assert await worked_on_in(b'{"url": "x"}') == threading.get_ident()
+    assert await worked_on_in(b'{"x": [' + b"[]," * 5000 + b"[]]}") != threading.get_ident()
 
 
 # ---- room
