@@ -7,16 +7,17 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server import body, border, downloads, events, ffmpeg, handlers, health, process, ytdlp
+from server import body, border, downloads, events, ffmpeg, handlers, health, lock, process, ytdlp
 from server.appkeys import (
     ARTIFACTS,
     ASSETS,
+    BROKEN,
     CONFIG,
     ENGINE,
     IDEMPOTENCY,
@@ -69,13 +70,14 @@ def create_app(
     """The whole server. `keys` are accepted beside those of the keys file, by the plain key.
 
     `run` takes the place of yt-dlp and ffmpeg for who tests what is around them. Starting the application raises
-    ConfigError for what only shows then, and journal.Locked when another server uses the same state.
+    ConfigError for what only shows then, and lock.Locked when another server uses the same folders.
     """
     app = web.Application(middlewares=middlewares, client_max_size=body.MAX_BYTES)
     app[CONFIG] = config
     app[METRICS] = Metrics()
     app[LIMITER] = RateLimiter()
     app[IDEMPOTENCY] = Idempotency()
+    app[BROKEN] = asyncio.Event()
     app[KEYS] = Keys(
         config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {}
     )
@@ -101,7 +103,7 @@ def default_limits(config: Config) -> Limits:
 @asynccontextmanager
 async def _keys(app: web.Application) -> AsyncIterator[None]:
     await app[KEYS].load()
-    async with _background(app[KEYS].watch(), "watch keys"):
+    async with _background(app, app[KEYS].watch(), "watch keys"):
         yield
 
 
@@ -109,8 +111,10 @@ async def _keys(app: web.Application) -> AsyncIterator[None]:
 async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[None]:
     config, metrics = app[CONFIG], app[METRICS]
     storage = config.storage
-    journal, records = await Journal.open(storage.state)
-    try:
+    async with AsyncExitStack() as stack:
+        journal, records = await Journal.open(storage.state)
+        stack.push_async_callback(journal.close)
+        stack.callback(os.close, await asyncio.to_thread(_lock_downloads, storage.downloads))
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
         ffmpeg_path, version = "ffmpeg", "unknown"
@@ -122,7 +126,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             journal=journal,
             artifacts=artifacts,
             settings=config.jobs,
-            slots=config.jobs.slots or os.cpu_count() or 1,
+            slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )
         app[READINESS] = Readiness(config, version, ffmpeg_path, artifacts, journal)
@@ -131,11 +135,20 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
         metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.busy)
         metrics.gauge("disk_used_bytes", "Size of all finished files.", lambda: artifacts.used_bytes)
-        async with _background(engine.run_forever(), "engine"):
+        async with _background(app, engine.run_forever(), "engine"):
             yield
             await engine.drain(0)
-    finally:
-        await journal.close()
+
+
+def _lock_downloads(folder: Path) -> int:
+    """A second server would sweep the first one's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return lock.take(folder, ".lock", "downloads")
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def _tools(config: Config) -> tuple[str, str, Path | None, Path]:
@@ -151,7 +164,7 @@ async def _tools(config: Config) -> tuple[str, str, Path | None, Path]:
 
 
 @asynccontextmanager
-async def _background(work: Awaitable[None], name: str) -> AsyncIterator[None]:
+async def _background(app: web.Application, work: Awaitable[None], name: str) -> AsyncIterator[None]:
     """Do `work` all along. Without it the server is no server, so if it fails, the server stops."""
 
     async def guarded() -> None:
@@ -159,6 +172,7 @@ async def _background(work: Awaitable[None], name: str) -> AsyncIterator[None]:
             await work
         except Exception:
             log.critical("%s failed; stopping", name, exc_info=True)
+            app[BROKEN].set()
             signal.raise_signal(signal.SIGTERM)
 
     task = asyncio.create_task(guarded(), name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ ARTIFACTS = web.AppKey("artifacts", Artifacts)
 METRICS = web.AppKey("metrics", Metrics)
 IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
 READINESS = web.AppKey("readiness", Readiness)
+#: Set when a part without which the server is no server has failed; it stops then.
+BROKEN = web.AppKey("broken", asyncio.Event)
 #: The files of the page, by the name they are served under.
 ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from server.journalfile import JournalFile, Locked, Record, encode
+from server.journalfile import JournalFile, Record, encode
 
-__all__ = ["Journal", "Locked", "Record"]
+__all__ = ["Journal", "Record"]
 
 T = TypeVar("T")
 

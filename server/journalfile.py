@@ -7,13 +7,14 @@ behind is cut off again, at the latest before the next one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from server import lock
 
 Record = dict[str, Any]
 
@@ -23,10 +24,6 @@ VERSION = 1
 _PAGE = 4096
 
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
-
-
-class Locked(Exception):
-    """Another server uses this state folder; one line for the operator."""
 
 
 def encode(record: Record) -> bytes:
@@ -58,15 +55,7 @@ class JournalFile:
         #: Lines to be moved to `journal.unreadable` before the file is replaced.
         self.unreadable: list[bytes] = []
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise Locked(f"{folder}: another server is using this state folder") from None
-        except OSError:
-            self.close()
-            raise
+        self._lock = lock.take(folder, "lock", "state")
 
     def close(self) -> None:
         for descriptor in (self._file, self._lock):

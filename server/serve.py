@@ -20,9 +20,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server import auth, border, ffmpeg, journal, process, ytdlp
+from server import auth, border, ffmpeg, lock, process, ytdlp
 from server.app import create_app, default_limits
-from server.appkeys import CONFIG, ENGINE
+from server.appkeys import BROKEN, CONFIG, ENGINE
 from server.auth import Key
 from server.config import Config, ConfigError, YtdlpConfig
 from server.logs import logging_to_stderr
@@ -123,7 +123,10 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
-    """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, the grace for what runs; the exit status."""
+    """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, the grace for what runs; the exit status.
+
+    That is 1 when the server stops because a part of it broke, so that whoever watches over it starts it again.
+    """
     stop = asyncio.Event()
     _on_first_signal(lambda _: stop.set())
     async with _port_in(port_file, server.port):
@@ -134,7 +137,7 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
             what = "1 conversion" if engine.busy == 1 else f"{engine.busy} conversions"
             print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
         await engine.drain(grace)
-    return 0
+    return 1 if server.app[BROKEN].is_set() else 0
 
 
 @asynccontextmanager
@@ -205,7 +208,7 @@ async def running(
     try:
         try:
             await runner.setup()
-        except journal.Locked as error:
+        except lock.Locked as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise ConfigError(_unusable(config, error)) from error

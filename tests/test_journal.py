@@ -20,7 +20,8 @@ from conftest import SmallDisk
 
 from server import journal as journal_module
 from server import journalfile
-from server.journal import Journal, Locked, Record
+from server.journal import Journal, Record
+from server.lock import Locked
 
 DEADLINE = 20
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from commandline import started, ytmp3d
-from serverprocess import until
+from serverprocess import ROOT, until
 
 SECRET = "of-the-environment"
 
@@ -69,3 +71,31 @@ def test_beyond_this_machine_it_has_another_address(config: Path, tmp_path: Path
         others = server.url.replace("127.0.0.1", socket.gethostname())
         assert shown(server.stdout)["others"] == f"{others} (by this machine's name, or its address)"
         assert shown(server.stdout)["page"] == f"{server.url}/"
+
+
+def test_a_second_server_on_the_same_downloads_does_not_sweep_the_firsts(config: Path, tmp_path: Path) -> None:
+    ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path)
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path):
+        other = config.with_name("other.toml")
+        other.write_text('[storage]\ndownloads = "downloads"\nstate = "another state"\n')
+        second = ytmp3d("serve", "--config", other, "--port", 0, cwd=tmp_path)
+    assert second.returncode == 2
+    assert "another server is using this downloads folder" in second.stderr
+
+
+def test_a_server_that_breaks_ends_with_a_status_that_says_so(tmp_path: Path) -> None:
+    """So that whoever watches over it starts it again."""
+    breaking = """
+from server import cli, engine
+
+async def broken(self):
+    raise RuntimeError("broken")
+
+engine.Engine.tidy = broken
+raise SystemExit(cli.main(["serve", "--offline", "--port", "0"]))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", breaking], capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ended.returncode == 1 and "engine failed; stopping" in ended.stderr
