@@ -16,11 +16,12 @@ from server.config import Config, ConfigError, load
 from server.jobs import Job
 from server.pipeline import Pipeline
 from server.serve import is_loopback
+from server.serve import run as until_signal
 
 
 def run(path: Path | None, *, url: str | None) -> int:
     """Print a line for each check; the exit status is 1 if anything is a problem, else 0."""
-    return asyncio.run(_run(path, url))
+    return until_signal(_run(path, url))
 
 
 async def _run(path: Path | None, url: str | None) -> int:
@@ -75,7 +76,7 @@ async def _keys(config: Config) -> AsyncIterator[Finding]:
     except ConfigError as error:
         yield Finding(PROBLEM, "keys", f"{error}. Correct or delete the file, then make keys anew.")
         return
-    make = "python -m server keys create NAME"
+    make = auth.command(config, "create NAME")
     if keys.any_keys:
         yield Finding(OK, "keys", str(config.keys_file))
     elif await asyncio.to_thread(is_loopback, config.server.host):
