@@ -18,7 +18,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from server import errors
-from server.appkeys import CONFIG, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from server.appkeys import CONFIG, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from server.jobs import new_id
 from server.logs import RequestLog
 from server.metrics import Metrics
 
@@ -39,11 +40,12 @@ SECURITY_HEADERS = {
 #: Answer headers a browser's script may read from another origin.
 _EXPOSED = (
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-ID, "
-    "Preference-Applied, Content-Disposition, WWW-Authenticate"
+    "Preference-Applied, Content-Disposition, Content-Range, ETag, WWW-Authenticate"
 )
 _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer, Last-Event-ID, Range, X-Request-ID"
 _ALLOWED_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID_LENGTH = len(new_id())
 
 #: What the log and the metrics call a request that found no route.
 _NO_ROUTE = "unmatched"
@@ -66,10 +68,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers["X-Request-ID"] = request.get(REQUEST_ID, "")
     if extra := request.get(EXTRA_HEADERS):
         headers.update(extra)
-    origins = request.app[CONFIG].server.cors_origins
-    if origins and (origin := request.headers.get("Origin")):
-        headers["Vary"] = "Origin"
-        if origin in origins or "*" in origins:
+    if origins := request.app[CONFIG].server.cors_origins:
+        # Also to who names no origin: the answer may be kept for one who does (Fetch Standard, "CORS protocol and HTTP
+        # caches").
+        headers["Vary"] = ", ".join([*headers.getall("Vary", ()), "Origin"])
+        origin = request.headers.get("Origin", "")
+        if origin and (origin in origins or "*" in origins):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = _EXPOSED
 
@@ -92,7 +96,7 @@ def make_runner(app: web.Application) -> Runner:
         auto_decompress=False,  # no compressed body is accepted, so none is ever unpacked
         keepalive_timeout=75.0,  # longer than a reverse proxy's 60 s, much shorter than aiohttp's hour
         lingering_time=1.0,  # a refused body is not read for long
-        shutdown_timeout=5.0,
+        shutdown_timeout=1.0,  # aiohttp waits it twice for who does not read, after all conversions had their grace
     )
 
 
@@ -108,7 +112,7 @@ class Border:
             raise AssertionError("the application makes its own requests")
         started = asyncio.get_running_loop().time()
         given = request.headers.get("X-Request-ID", "")
-        request[REQUEST_ID] = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        request[REQUEST_ID] = given if self._is_sane(given) else secrets.token_hex(8)
         try:
             response = await self._answer(request)
         except (asyncio.CancelledError, ConnectionError):
@@ -116,6 +120,15 @@ class Border:
             raise
         self._note(request, response.status, started)
         return response
+
+    def _is_sane(self, request_id: str) -> bool:
+        """Whether it may stand in the log: nowhere in it is a conversion's id, which is the right to a download."""
+        if not _SANE_ID.fullmatch(request_id):
+            return False
+        table = self._app[ENGINE].table
+        return all(
+            table.get(request_id[at : at + _ID_LENGTH]) is None for at in range(len(request_id) - _ID_LENGTH + 1)
+        )
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:

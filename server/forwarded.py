@@ -61,18 +61,25 @@ def is_loopback(request: web.Request) -> bool:
 def base_url(request: web.Request) -> str:
     """What links begin with: `public_url`, else the scheme and host of the request itself.
 
-    Raises MalformedRequest when the Host header is no host.
+    A trusted proxy may name others. Of several values the last is its own; one before may be the client's. Raises
+    MalformedRequest when the host is none.
     """
     settings = request.app[CONFIG].server
     if settings.public_url:
         return settings.public_url
     scheme, host = request.scheme, request.headers.get("Host")
     if settings.trusted_proxies and _is_trusted(request.remote or "", settings):
-        scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip().lower()
-        host = request.headers.get("X-Forwarded-Host", host or "").split(",")[0].strip() or host
+        if (said := _last(request, "X-Forwarded-Proto").lower()) in ("http", "https"):
+            scheme = said
+        host = _last(request, "X-Forwarded-Host") or host
     if host is None:  # HTTP/1.0; request.host would look our own name up, blocking
         name, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("localhost", 80)
         host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-    if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
-        raise errors.MalformedRequest("The Host header is not a host name with an optional port.")
+    if not _HOST.fullmatch(host):
+        raise errors.MalformedRequest("The Host or X-Forwarded-Host header is not a host name with an optional port.")
     return f"{scheme}://{host}"
+
+
+def _last(request: web.Request, name: str) -> str:
+    """The last value of a header that each proxy may add its own to; empty when there is none."""
+    return request.headers.getall(name, [""])[-1].rpartition(",")[2].strip()

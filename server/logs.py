@@ -30,9 +30,11 @@ UNKEYED_PER_SECOND = 50
 #: Lines that wait for a slow disk or terminal; beyond, new ones are dropped.
 MAX_WAITING = 10_000
 
-#: In a text: a request's id, which stays; a key; a conversion's id or any other long token.
+#: In a text: a request's id, which stays; a key, or who uses a proxy; a conversion's id or any other long token.
 _SECRET = re.compile(
-    r"""(?P<stays>\sid=[A-Za-z0-9._-]{1,64})|(?P<before>Bearer\s+|key=)(?P<key>[^\s"',&]+)|[A-Za-z0-9_-]{24,}""", re.I
+    r"""(?P<stays>\sid=[A-Za-z0-9._-]{1,64})|(?P<before>Bearer\s+|key=)(?P<key>[^\s"',&]+)|"""
+    r"""(?<=://)(?P<user>[^\s"'/]+)(?=@)|[A-Za-z0-9_-]{24,}""",
+    re.I,
 )
 
 log = logging.getLogger("server.requests")
@@ -111,7 +113,7 @@ def _clean(text: str) -> str:
 def _shortened(found: re.Match[str]) -> str:
     if found["stays"]:
         return found[0]
-    return f"{found['before']}…" if found["key"] else f"{found[0][:6]}…"
+    return f"{found['before'] or ''}…" if found["key"] or found["user"] else f"{found[0][:6]}…"
 
 
 class RequestLog:
@@ -133,7 +135,8 @@ class RequestLog:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            "client": client(request),
+            # What a trusted proxy passes on may be anything; an address has no blanks, and none looks like the id.
+            "client": _clean("".join(client(request).split())),
             "key": request.get(KEY_NAME),
         }
         log.info(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable
 
 import pytest
-from api import KEY, SOON, Api, checked, read_answer, read_head, watch
+from aiohttp import web
+from api import KEY, SOON, Api, checked, link, read_answer, read_head, watch
 from conftest import StartApi
 
 from server import body as request_body
@@ -219,9 +221,26 @@ async def test_what_a_proxy_says_counts_when_it_is_trusted(start_api: StartApi) 
     assert answer.json["download_url"].startswith("https://mp3.example.org/static/")
     plain = await api.post("/convert", {"url": watch("some-video-")})
     assert plain.json["download_url"].startswith(api.url)
-    for wrong in ({"X-Forwarded-Proto": "gopher"}, {"X-Forwarded-Host": "a b"}):
-        refused = await api.post("/convert", {"url": watch("some-video-")}, headers={**FORWARDED, **wrong})
-        assert refused.code == "MALFORMED_REQUEST"
+    strange = await api.post("/convert", {"url": watch("some-video-")}, headers={**FORWARDED, "X-Forwarded-Proto": "x"})
+    assert strange.json["download_url"].startswith("http://mp3.example.org/static/"), "no scheme of ours is ignored"
+    refused = await api.post(
+        "/convert", {"url": watch("some-video-")}, headers={**FORWARDED, "X-Forwarded-Host": "a b"}
+    )
+    assert refused.code == "MALFORMED_REQUEST" and "X-Forwarded-Host" in refused.message
+
+
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        "X-Forwarded-Proto: http, https\r\nX-Forwarded-Host: evil.example, mp3.example.org\r\n",
+        "X-Forwarded-Proto: http\r\nX-Forwarded-Host: evil.example\r\n"
+        "X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: mp3.example.org\r\n",
+    ],
+)
+async def test_what_a_trusted_proxy_adds_to_what_the_client_said_counts(start_api: StartApi, forwarded: str) -> None:
+    api = await start_api(server=ServerConfig(trusted_proxies=("127.0.0.1",)))
+    (answer,) = await api.raw(post(GOOD, forwarded))
+    assert answer.json["download_url"].startswith("https://mp3.example.org/static/")
 
 
 @pytest.mark.parametrize("trusted", [(), ("10.0.0.0/8", "::1")])
@@ -247,6 +266,17 @@ async def test_an_insane_one_is_replaced(api: Api, given: str) -> None:
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: {given}\r\n\r\n".encode("latin-1"))
         answer = await read_answer(reader)
     assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize("around", ["{}", "a.{}", "{}b", "-{}-", "x" * 40 + "{}"])
+async def test_one_that_holds_a_conversions_id_is_replaced(api: Api, around: str) -> None:
+    """It would stand whole in the log, and is the right to the download."""
+    conversion_id = (await api.convert("some-video-"))["conversion_id"]
+    given = around.format(conversion_id)
+    answer = await api.get("/healthz", headers={"X-Request-ID": given})
+    assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+    answer = await api.get("/healthz", headers={"X-Request-ID": given.replace(conversion_id, conversion_id[:-1])})
+    assert conversion_id[:-1] in answer.headers["X-Request-ID"]
 
 
 async def test_every_request_has_an_id_of_its_own(api: Api) -> None:
@@ -283,6 +313,28 @@ async def test_an_allowed_origin_may_call_and_read_the_headers(start_api: StartA
         assert "X-RateLimit-Remaining" in answer.headers["Access-Control-Expose-Headers"]
         assert "Origin" in answer.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
+    conversion_id = (await api.made("some-video-"))["conversion_id"]
+    part = await api.get(link(conversion_id), headers={**ORIGIN, "Range": "bytes=0-9"})
+    exposed = part.headers["Access-Control-Expose-Headers"].split(", ")
+    for name in ("Content-Range", "ETag", "Content-Disposition"):
+        assert name in part.headers and name in exposed
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, {"Origin": "https://evil.example"}, {}])
+async def test_where_origins_matter_every_answer_tells_caches_so(start_api: StartApi, origin: dict[str, str]) -> None:
+    @web.middleware
+    async def varied(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        response = await handler(request)
+        response.headers["Vary"] = "Accept"
+        return response
+
+    server = ServerConfig(cors_origins=("https://app.example.org",))
+    api = await start_api(server=server, middlewares=[varied])
+    for path in ("/nothing", "/static/app.js", link("none")):
+        assert (await api.get(path, headers=origin)).headers.getall("Vary") == ["Origin"], path
+    assert (await api.get("/healthz", headers=origin)).headers.getall("Vary") == ["Accept, Origin"]
 
 
 async def test_an_origin_that_is_not_allowed_stays_outside(start_api: StartApi) -> None:

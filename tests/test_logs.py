@@ -94,6 +94,13 @@ def test_a_short_key_is_no_less_secret(capsys: pytest.CaptureFixture[str]) -> No
     assert "hunter2" not in line and "Authorization" in line
 
 
+def test_who_uses_a_proxy_is_nobodys_business(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_stderr(LogConfig()):
+        log.info("Proxy map: {'all': 'socks5h://me:hun@ter2@proxy:1'}, https://youtu.be/x?y=a@b")
+    (line,) = written(capsys)
+    assert line.endswith("Proxy map: {'all': 'socks5h://…@proxy:1'}, https://youtu.be/x?y=a@b")
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_line_is_bounded_and_keeps_its_end(capsys: pytest.CaptureFixture[str], form: str) -> None:
     with logging_to_stderr(LogConfig(format=form)):
@@ -175,7 +182,20 @@ async def test_behind_a_trusted_proxy_the_client_is_the_client(
     await api.get("/healthz", headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.9"})
     await api.get("/healthz", headers={"X-Forwarded-For": "y " * 500})
     first, second = texts(of_requests(lines))
-    assert " 203.0.113.9 " in first and "y " * 33 not in second
+    assert " 203.0.113.9 " in first and "y" * 33 not in second
+
+
+@pytest.mark.parametrize("hidden", ["{}", "id={}", "a id={}", "{} b", "\xff {}"])
+async def test_a_client_whom_a_proxy_makes_up_smuggles_no_secret_into_a_line(
+    start_api: StartApi, lines: pytest.LogCaptureFixture, hidden: str
+) -> None:
+    api = await start_api(server=ServerConfig(trusted_proxies=("127.0.0.1",)))
+    conversion_id = (await api.made("some-video-"))["conversion_id"]
+    sent = f"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {hidden.format(conversion_id)}\r\n\r\n"
+    await api.raw(sent.encode("latin-1"))
+    for form in (logs._TextFormatter(), logs._JsonFormatter()):
+        text = form.format(of_requests(lines)[-1])
+        assert "/healthz" in text and conversion_id not in text and text.isprintable()
 
 
 async def test_no_line_of_a_busy_server_holds_a_secret(api: Api, lines: pytest.LogCaptureFixture) -> None:
@@ -187,6 +207,7 @@ async def test_no_line_of_a_busy_server_holds_a_secret(api: Api, lines: pytest.L
         await api.get(link(one))
         await api.get(f"/status/{one}", key=OTHER)
         await api.get(f"/status/{one}/nothing/{KEY}?key={KEY}")
+        await api.get(f"/status/{one}", headers={"X-Request-ID": one})
         await api.request("DELETE", f"/status/{one}")
     await api.get("/status", headers=bearer("ytmp3d_almost-a-key-but-not-one"), key=None)
     await api.raw(f"nonsense {KEY} {ids[0]}\r\n\r\n")
