@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
-from api import KEY, SOON, Api, checked, link, read_answer, read_head, watch
+from api import KEY, SOON, Api, checked, link, read_answer, read_head, serving, watch
 from conftest import StartApi
 
 from server import body as request_body
@@ -365,4 +367,25 @@ async def test_idle_and_broken_connections_do_not_stand_in_anybodys_way(api: Api
         assert {answer.status for answer in answers} == {200}
     finally:
         for _, writer in opened:
+            writer.transport.abort()
+
+
+async def test_downloads_that_nobody_reads_hold_up_the_end_for_two_seconds(tmp_path: Path) -> None:
+    opened: list[asyncio.StreamWriter] = []
+    async with serving(tmp_path) as api:
+        whole, growing = [(await api.convert(video))["conversion_id"] for video in ("led-whole--", "led-growing")]
+        for video in ("led-whole--", "led-growing"):
+            (await api.studio.take(video)).grow(b"x" * (16 << 20))
+        (await api.studio.take("led-whole--")).finish()
+        await api.status(whole, wait=5)
+        for conversion_id in (whole, growing):
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            opened.append(writer)
+            writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await read_head(reader))[0] == 200
+        started = time.monotonic()
+    try:
+        assert time.monotonic() - started < 3.5
+    finally:
+        for writer in opened:
             writer.transport.abort()
