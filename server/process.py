@@ -78,8 +78,11 @@ class Spawned:
             del self._tail[:-TAIL_BYTES]
 
     async def _end(self) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a group of zombies
+            if self._leads_group:
+                self._leads_group = False  # once it has ended, its number may become another's
+                os.killpg(self.pid, signal.SIGKILL)
+            elif self._process.returncode is None:
                 self._process.kill()
         # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
         self._process._transport.close()  # type: ignore[attr-defined]  # there is no public way
@@ -98,25 +101,26 @@ async def spawn(
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
-    `group` is the process group to join; it must be alive. Without one the child leads its own, and all of it has ended
+    `group` is the process group to join; it must be alive. Without one the child leads its own, all of which is killed
     when the block is left.
     """
-    try:
-        process = await _uncancelled(
-            asyncio.create_subprocess_exec(
-                *_nice(argv),
-                stdin=stdin,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                process_group=0 if group is None else group,
-                cwd=cwd,
-                limit=LINE_BYTES,
-            ),
-            _kill_unwanted,
+
+    async def start() -> Spawned:
+        process = await asyncio.create_subprocess_exec(
+            *_nice(argv),
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            process_group=0 if group is None else group,
+            cwd=cwd,
+            limit=LINE_BYTES,
         )
+        return Spawned(process, leads_group=group is None)
+
+    try:
+        child = await _uncancelled(start(), Spawned._end)
     except OSError as error:
         raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
-    child = Spawned(process, leads_group=group is None)
     try:
         yield child
     finally:
@@ -282,12 +286,6 @@ def _die_with_the_server(watched: connection.Connection) -> None:
     with suppress(EOFError, OSError):
         watched.recv_bytes()
     os.killpg(0, signal.SIGKILL)
-
-
-async def _kill_unwanted(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
 
 
 async def _uncancelled(start: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> T:

@@ -80,6 +80,24 @@ async def test_a_cancelled_block_has_ended_its_child() -> None:
     assert not Path(f"/proc/{pids[0]}").exists(), "ended and reaped"
 
 
+@pytest.mark.parametrize("then", ["wait", "exec true"])
+async def test_what_a_child_started_does_not_outlive_its_block(then: str) -> None:
+    """As of a wrapper script that is named as ffmpeg; also where it has ended before."""
+    async with process.spawn(["sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $!; {then}"]) as child:
+        grandchild = int(await child.stdout.readline())
+        if then != "wait":
+            assert await child.wait() == 0
+        assert alive(grandchild)
+    await gone(child.pid, grandchild, seconds=2)
+
+
+async def test_a_child_in_anothers_group_ends_alone() -> None:
+    async with process.spawn(["sleep", "60"]) as leader:
+        async with process.spawn(["sleep", "60"], group=leader.pid) as friend:
+            pass
+        assert alive(leader.pid) and not alive(friend.pid)
+
+
 async def test_a_spawned_child_runs_at_low_priority() -> None:
     assert (await process.run(["nice"], timeout=10)).strip() == str(min(19, os.nice(0) + process.NICENESS)).encode()
 
