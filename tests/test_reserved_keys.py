@@ -125,6 +125,12 @@ def test_the_description_lists_every_reserved_key_and_video(server: ServerProces
     assert {one["key"] for one in described.json["x-reserved"]["keys"]} == {one.key for one in TABLE}
 
 
+def test_the_description_comes_whole_as_it_says(server: ServerProcess) -> None:
+    answer = server.request("GET", "/openapi.json", Range="bytes=0-3")
+    assert answer.status == 200 and "ETag" not in answer.headers and "Last-Modified" not in answer.headers
+    assert "whole, without ETag and Last-Modified" in answer.json["paths"]["/openapi.json"]["get"]["description"]
+
+
 def test_online_there_is_none_of_it(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
