@@ -150,7 +150,7 @@ async def check(config: Config, cache: Path) -> str:
         raise ConfigError("yt-dlp cannot be imported: run `make run` again, or `pip install -e .` in the environment")
     found = " ".join(report["named"]) or "none"
     if report["problem"]:
-        raise ConfigError(f"ytdlp.args: expected options of yt-dlp, found {found}: {report['problem']}")
+        raise ConfigError(f"ytdlp.args: expected options of yt-dlp that work here, found {found}: {report['problem']}")
     if report["changed"]:
         raise ConfigError(
             "ytdlp.args: expected options that change how YouTube is reached (proxy, sleep, extractor-args …), "

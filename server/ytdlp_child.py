@@ -193,9 +193,21 @@ def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: 
         report["changed"] = sorted(k for k in after if before.get(k) != after[k] and k not in allowed)
         if whole.urls:
             report["changed"].append("urls")
+        if not report["changed"]:
+            report["problem"] = _trial(whole.ydl_opts)
     for word in own:
         report["problem"] = report["problem"].replace(f'"{word.partition("=")[2] or word}"', '"…"')
     os.write(events.fileno(), json.dumps(report).encode() + b"\n")
+
+
+def _trial(options: dict[str, Any]) -> str:
+    """What keeps yt-dlp from beginning with these options (a browser to imitate, its cookies); empty when nothing."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), yt_dlp.YoutubeDL({**options, "quiet": True}) as ydl:
+            _ = ydl.cookiejar
+    except Exception as error:  # as in a run
+        return _last_line(str(error))
+    return ""
 
 
 def _last_line(text: str) -> str:

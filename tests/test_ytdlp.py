@@ -67,5 +67,21 @@ async def test_a_refusal_names_the_options_and_no_value(tmp_path: Path, args: li
     assert "hunter2" not in message and f"found {named}" in message
 
 
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--impersonate", "no-browser"], "not available"),
+        (["--cookies-from-browser", "firefox:/nowhere/hunter2"], "cookies"),
+        (["--limit-rate", "fast"], "rate limit"),
+    ],
+)
+async def test_what_works_for_no_conversion_is_refused_before_the_first(
+    tmp_path: Path, args: list[str], why: str
+) -> None:
+    message = await refusal(tmp_path, *args)
+    assert message.startswith(f"ytdlp.args: expected options of yt-dlp that work here, found {args[0]}: ")
+    assert why in message
+
+
 async def test_a_user_without_a_password_is_refused_and_nobody_asked_for_it(tmp_path: Path) -> None:
     assert "a user name needs its password" in await refusal(tmp_path, "--username", "me")
