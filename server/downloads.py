@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import aiofiles
 from aiohttp import HttpVersion11, web
 
-from server import errors, filename
+from server import errors, filename, id3
 from server.appkeys import ARTIFACTS, ENGINE, METRICS, UNHURRIED
 from server.files import File, send
 from server.jobs import Artifact, Conversion, Job, Status
@@ -113,9 +113,10 @@ async def _live(request: web.Request, conversion: Conversion, attempt: int, file
     await response.prepare(request)
     if request.query.get("tag") == "no":
         # For the page's player: Chromium reads a minute of audio ahead before it plays anything that has a cover.
-        await file.seek(_tag_size(await file.read(10)))
+        await file.seek(id3.tag_size(await file.read(id3.HEADER_BYTES)))
     while True:
-        seen, complete = job.changed.count, conversion.status is Status.COMPLETED
+        seen = job.changed.count
+        complete = conversion.status is Status.COMPLETED and job.attempt == attempt
         if chunk := await file.read(_CHUNK):
             await response.write(chunk)
             served.inc(len(chunk))
@@ -126,14 +127,6 @@ async def _live(request: web.Request, conversion: Conversion, attempt: int, file
             _cut(request)
         else:
             await job.changed.wait(since=seen)
-
-
-def _tag_size(start: bytes) -> int:
-    """The bytes of the tag a file that starts so begins with (ID3v2.3 §3.1: 28 bits in four bytes)."""
-    if len(start) < 10 or not start.startswith(b"ID3"):
-        return 0
-    high, upper, lower, low = start[6:10]
-    return 10 + (high << 21 | upper << 14 | lower << 7 | low)
 
 
 def _going_on(conversion: Conversion, job: Job, attempt: int) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import errors, ffmpeg, process, youtube, ytdlp
+from server import errors, ffmpeg, id3, process, youtube, ytdlp
 from server.artifacts import Artifacts
 from server.config import Config
 from server.jobs import Artifact, Job, Media
@@ -102,7 +103,7 @@ class Pipeline:
             async with ffmpeg.encode(argv, stdin=source.child.output.fileno(), group=source.child.pid) as encoder:
                 source.child.output.close()
                 async for done in encoder.progress():
-                    if done.size and job.audio is None:
+                    if job.audio is None and done.size and await asyncio.to_thread(_has_audio, part):
                         job.audio = part
                     _report(job, done)
                 await _both(source, encoder)
@@ -111,6 +112,13 @@ class Pipeline:
             await source.finish()
             raise errors.JobFailed() from error
         return encoder.encoded.seconds
+
+
+def _has_audio(part: Path) -> bool:
+    """Whether the tag is finished, so that no byte of it will change, and audio follows it."""
+    with part.open("rb") as file:
+        tag = id3.tag_size(file.read(id3.HEADER_BYTES))
+        return file.seek(0, os.SEEK_END) > tag > id3.HEADER_BYTES
 
 
 def _report(job: Job, done: ffmpeg.Progress) -> None:
