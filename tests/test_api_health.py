@@ -77,11 +77,16 @@ async def test_a_folder_that_cannot_be_written_is_a_problem(
     disk = small_disk(4096)
     api = await start_api(storage=StorageConfig(downloads=disk, state=tmp_path / "state"))
     monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
-    for mode, status in (("ro", 503), ("rw", 200)):
-        subprocess.run(["mount", "-o", f"remount,{mode}", disk], check=True, timeout=10)
+    assert (await api.get("/readyz")).status == 200
+    subprocess.run(["mount", "--bind", disk, disk], check=True, timeout=10)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True, timeout=10)
         answer = await api.get("/readyz")
-        assert answer.status == status
-        assert ["downloads folder" in problem for problem in answer.json["problems"]] == [True] * (mode == "ro")
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True, timeout=10)
+    assert answer.status == 503
+    assert ["downloads folder" in problem for problem in answer.json["problems"]] == [True]
+    assert (await api.get("/readyz")).status == 200
 
 
 async def test_an_old_ytdlp_is_a_warning_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

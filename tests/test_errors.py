@@ -86,7 +86,7 @@ def test_every_job_error_has_a_message_of_its_own_for_people() -> None:
 def test_the_engine_retries_only_what_is_retryable_and_never_what_a_retry_makes_worse() -> None:
     retried = {code for code, error in errors.JOB_ERRORS.items() if error.retried}
     assert retried <= {code for code, error in errors.JOB_ERRORS.items() if error.retryable}
-    assert not retried & {"BOT_CHECK", "SOURCE_RATE_LIMITED", "TIMEOUT", "DISK_FULL"}
+    assert not retried & {"BOT_CHECK", "SOURCE_RATE_LIMITED", "DISK_FULL"}
 
 
 def test_errors_carry_the_headers_that_their_status_asks_for() -> None:

@@ -167,7 +167,7 @@ def test_a_reader_in_mid_file_gets_it_whole_though_it_is_removed(new_server: New
         assert path.name.encode() in open_files(server.pid)
         assert response.read() == content
     until(lambda: path.name.encode() not in open_files(server.pid), 5, "the file is closed")
-    assert [entry.name for entry in server.downloads.iterdir()] == [".staging"]
+    assert {entry.name for entry in server.downloads.iterdir()} == {".staging", ".lock"}
 
 
 def test_a_live_reader_of_a_cancelled_conversion_is_cut(new_server: NewServer) -> None:
