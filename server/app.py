@@ -133,7 +133,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         await engine.restore(records, found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
-        metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.busy)
+        metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)
         metrics.gauge("disk_used_bytes", "Size of all finished files.", lambda: artifacts.used_bytes)
         async with _background(app, engine.run_forever(), "engine"):
             yield

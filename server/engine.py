@@ -53,17 +53,12 @@ class Engine:
         self.slots = slots
         self.queue = FairQueue()
         self.table = Table()
-        self._workers = Workers(
+        self.workers = Workers(
             run, self.queue, self, slots=slots, timeout=settings.timeout, retry_pause=settings.retry_pause
         )
         self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
         self.draining = False
         self._room = True
-
-    @property
-    def busy(self) -> int:
-        """Slots in use."""
-        return self._workers.busy
 
     # ---- what is done
 
@@ -99,7 +94,7 @@ class Engine:
         for conversion in accepted:
             # A job between two attempts still has its task, which will queue all its sharers. On the way out only the
             # journal keeps it, for the next start.
-            if conversion.status is Status.QUEUED and conversion.job not in self._workers and not self.draining:
+            if conversion.status is Status.QUEUED and conversion.job not in self.workers and not self.draining:
                 self.queue.push(conversion)
             self.table.changed(conversion)
         self.table.queue_changed()
@@ -114,7 +109,7 @@ class Engine:
         jobs = [self._jobs.get(key) for key in keys]
         waiting = sum(job is None or job.status is Status.QUEUED for job in jobs)
         joining = sum(job is not None and job.status is Status.PROCESSING for job in jobs)
-        backlog, served = self._settings.backlog, self._workers.served
+        backlog, served = self._settings.backlog, self.workers.served
         waiting_too_many = waiting and self.table.unfinished_count - served + waiting > backlog
         if waiting_too_many or (joining and served + joining > backlog):
             raise errors.QueueFull(
@@ -164,7 +159,7 @@ class Engine:
     async def run_forever(self) -> None:
         """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._workers.work_forever(), name="dispatcher")
+            group.create_task(self.workers.work_forever(), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
 
     # ---- the life of a job, as the workers tell it
@@ -187,7 +182,7 @@ class Engine:
         self._metrics.audio_seconds.inc(artifact.media.duration)
         self._end(job)
         if surplus := self._artifacts.over_budget():
-            self._workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
+            self.workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
 
     def failed(self, job: Job, error: errors.JobError) -> None:
         job.status, job.error = Status.FAILED, error
@@ -233,12 +228,12 @@ class Engine:
             return
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
-        if not self._workers.give_up(job) and job.artifact:
+        if not self.workers.give_up(job) and job.artifact:
             self._remove_later(job.artifact)
 
     def _remove_later(self, artifact: Artifact) -> None:
         task = asyncio.create_task(self._artifacts.remove(artifact), name=f"remove {artifact.path.name}")
-        self._workers.await_later(task)
+        self.workers.await_later(task)
 
     def _expire(self, conversions: Iterable[Conversion]) -> None:
         gone = [conversion for conversion in conversions if conversion in self.table]
@@ -322,4 +317,4 @@ class Engine:
         for conversion in [c for c in self.table if c.status is Status.QUEUED]:
             conversion.job.changed.notify()
             self.queue.discard(conversion)
-        await self._workers.drain(grace)
+        await self.workers.drain(grace)

@@ -209,7 +209,7 @@ class Forked:
 
 
 def preload(module: str) -> None:
-    """Name the module that the forkserver imports before it forks. Call in the loop, before the first child."""
+    """Start the forkserver, which imports `module` before it forks. Call in the main thread's loop, before a child."""
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 takes a thread for every child; 3.12 does this by itself.
         with warnings.catch_warnings():
@@ -218,6 +218,12 @@ def preload(module: str) -> None:
             watcher.attach_loop(asyncio.get_running_loop())
             asyncio.set_child_watcher(watcher)
     _context.set_forkserver_preload([module])
+    # A terminal sends its Ctrl-C to the forkserver, too, which ignores it by itself only once it has imported.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 @asynccontextmanager

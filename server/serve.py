@@ -133,8 +133,8 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
         print(banner, flush=True)
         await stop.wait()
         engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
-        if engine.busy and grace:
-            what = "1 conversion" if engine.busy == 1 else f"{engine.busy} conversions"
+        if (busy := engine.workers.busy) and grace:
+            what = "1 conversion" if busy == 1 else f"{busy} conversions"
             print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
         await engine.drain(grace)
     return 1 if server.app[BROKEN].is_set() else 0

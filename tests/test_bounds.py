@@ -50,10 +50,10 @@ async def convert_many(api: Api, begin: int, count: int) -> None:
 async def settled(api: Api) -> None:
     """Everything ended, and expired."""
     async with asyncio.timeout(20):
-        while api.engine.busy or len(api.engine.queue):
+        while api.engine.workers.busy or len(api.engine.queue):
             await asyncio.sleep(0.01)
         await api.engine.tidy()
-        while api.engine._workers._endings:
+        while api.engine.workers._endings:
             await asyncio.sleep(0.01)
 
 
@@ -74,7 +74,7 @@ async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_
         async def remove(artifact: Artifact) -> None:
             await asyncio.sleep(0)
 
-        monkeypatch.setattr(api.engine._workers, "_run", run)
+        monkeypatch.setattr(api.engine.workers, "_run", run)
         monkeypatch.setattr(api.engine._artifacts, "remove", remove)
         monkeypatch.setattr(api.engine, "_settings", JobsConfig(keep_hours=0, backlog=CONVERSIONS))
         # What is made once and kept, caches and the loop's threads, is made by now.
@@ -84,9 +84,9 @@ async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_
         before = (descriptors(), threading.active_count(), memory())
         await convert_many(api, 1000, CONVERSIONS)
         await settled(api)
-        assert len(api.engine.table) == 0 and api.engine._jobs == {} and api.engine._workers._deadlines == {}
+        assert len(api.engine.table) == 0 and api.engine._jobs == {} and api.engine.workers._deadlines == {}
         assert api.engine.table._by_owner == {} and not api.engine.table._expiring and not api.engine.table._watches
-        assert len(api.engine.queue) == 0 and api.engine._workers._tasks == {}
+        assert len(api.engine.queue) == 0 and api.engine.workers._tasks == {}
         after = (descriptors(), threading.active_count(), memory())
         assert after[0] <= before[0] + 2
         assert after[1] <= before[1] + 2

@@ -69,9 +69,9 @@ async def test_no_more_run_than_there_are_slots(start_api: StartApi) -> None:
         await submit(api, f"led-video{number:02d}")
     for ended in range(7):
         await eventually(lambda ended=ended: len(api.studio.takes) == min(7, ended + 3))  # type: ignore[misc]
-        await eventually(lambda ended=ended: api.engine.busy == min(3, 7 - ended))  # type: ignore[misc]
+        await eventually(lambda ended=ended: api.engine.workers.busy == min(3, 7 - ended))  # type: ignore[misc]
         await finish(api, f"led-video{ended:02d}")
-    await eventually(lambda: api.engine.busy == 0)
+    await eventually(lambda: api.engine.workers.busy == 0)
 
 
 async def test_a_batch_does_not_make_another_key_wait_for_all_of_it(start_api: StartApi) -> None:
@@ -238,7 +238,7 @@ async def test_the_last_to_leave_stops_the_work(api: Api) -> None:
     assert not take.end.done()
     await api.engine.remove(two[1])
     await eventually(take.end.cancelled)
-    await eventually(lambda: api.engine.busy == 0)
+    await eventually(lambda: api.engine.workers.busy == 0)
 
 
 async def test_who_asks_while_a_cancelled_attempt_is_on_its_way_out_gets_work_anew(api: Api) -> None:
@@ -260,7 +260,7 @@ async def test_a_cancel_before_the_work_has_begun_costs_no_slot(start_api: Start
         await api.engine.remove(conversion)
     conversion = await submit(api, "some-video-")
     await eventually(lambda: conversion.finished)
-    assert api.engine.busy == 0
+    assert api.engine.workers.busy == 0
 
 
 async def test_a_cancel_as_it_completes_leaves_no_file_and_no_half_state(api: Api) -> None:
@@ -276,7 +276,7 @@ async def test_a_cancel_as_it_completes_leaves_no_file_and_no_half_state(api: Ap
         await asyncio.sleep(0.0003 * (number % 10))
         await api.engine.remove(conversion)
         assert conversion.finished
-    await eventually(lambda: api.engine.busy == 0 and not list(folder.glob("*.mp3")))
+    await eventually(lambda: api.engine.workers.busy == 0 and not list(folder.glob("*.mp3")))
     await eventually(lambda: not list((folder / ".staging").iterdir()))
 
 
