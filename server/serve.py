@@ -143,8 +143,8 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
 @asynccontextmanager
 async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
     """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
-    process.preload(ytdlp.CHILD)
     async with _folder(folder) as own:
+        process.preload(ytdlp.CHILD)  # its socket is a temporary file
         config = dataclasses.replace(
             config,
             storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),

@@ -277,8 +277,9 @@ async def test_one_that_holds_a_conversions_id_is_replaced(api: Api, around: str
     given = around.format(conversion_id)
     answer = await api.get("/healthz", headers={"X-Request-ID": given})
     assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
-    answer = await api.get("/healthz", headers={"X-Request-ID": given.replace(conversion_id, conversion_id[:-1])})
-    assert conversion_id[:-1] in answer.headers["X-Request-ID"]
+    part = conversion_id[2:-1]
+    answer = await api.get("/healthz", headers={"X-Request-ID": around.format(part)})
+    assert answer.headers["X-Request-ID"] == around.format(part)
 
 
 async def test_every_request_has_an_id_of_its_own(api: Api) -> None:
