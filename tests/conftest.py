@@ -50,6 +50,15 @@ def new_server(tmp_path: Path) -> Iterator[NewServer]:
 
 
 @pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config file, beside which a server keeps all that is its own."""
+    path = tmp_path / "own" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
+    return path
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """Mounts a real file system of that many KiB in memory. Skips where that is not permitted."""
     mounted: list[Path] = []

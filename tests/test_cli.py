@@ -34,14 +34,6 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in line, line
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "own" / "config.toml"
-    path.parent.mkdir()
-    path.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
-    return path
-
-
 def ask(url: str, key: str, path: str = "/status") -> int:
     return requests.get(url + path, headers={"Authorization": f"Bearer {key}"}, timeout=10).status_code
 

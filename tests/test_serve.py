@@ -9,19 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from commandline import started, ytmp3d
 from serverprocess import ROOT, until
 
 SECRET = "of-the-environment"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "own" / "config.toml"
-    path.parent.mkdir()
-    path.write_text('[storage]\ndownloads = "downloads"\nstate = "state"\n')
-    return path
 
 
 def shown(stdout: str) -> dict[str, str]:
