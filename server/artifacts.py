@@ -15,16 +15,13 @@ import errno
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from server import artifactfiles
+from server import artifactfiles, shield
 from server.errors import DiskFull
 from server.jobs import Artifact, Media
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +72,10 @@ class Artifacts:
         folder = self._staging / secrets.token_hex(8)
         try:
             with _disk_full():
-                await _whole(asyncio.to_thread(artifactfiles.make_private, folder))
+                await shield.finished(asyncio.to_thread(artifactfiles.make_private, folder))
             yield folder
         finally:
-            await _whole(asyncio.to_thread(artifactfiles.remove_tree, folder))
+            await shield.finished(asyncio.to_thread(artifactfiles.remove_tree, folder))
 
     async def publish(
         self, audio: Path, cover: Path | None, *, video_id: str, bitrate_kbps: int, media: Media
@@ -90,9 +87,10 @@ class Artifacts:
         path = self._folder / f"{video_id}-{bitrate_kbps}-{secrets.token_hex(8)}.mp3"
         try:
             with _disk_full():
-                artifact, size = await _whole(asyncio.to_thread(artifactfiles.publish, audio, cover, path, media))
+                work = asyncio.to_thread(artifactfiles.publish, audio, cover, path, media)
+                artifact, size = await shield.finished(work)
         except asyncio.CancelledError:
-            await _whole(asyncio.to_thread(artifactfiles.unlink, path))
+            await shield.finished(asyncio.to_thread(artifactfiles.unlink, path))
             raise
         self._keep(_Kept(artifact, size))
         return artifact
@@ -103,7 +101,7 @@ class Artifacts:
         if kept is not None:
             self.used_bytes -= kept.bytes
         try:
-            await _whole(asyncio.to_thread(artifactfiles.unlink, artifact.path))
+            await shield.finished(asyncio.to_thread(artifactfiles.unlink, artifact.path))
         except OSError:
             if kept is not None:
                 self._keep(kept)
@@ -182,21 +180,6 @@ class Artifacts:
     def _keep(self, kept: _Kept) -> None:
         self._kept[kept.artifact.path] = kept
         self.used_bytes += kept.bytes
-
-
-async def _whole(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns or raises. It runs to its end even when the caller is cancelled, who hears of that then."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # fetched, so that nobody logs it as forgotten
-        raise cancelled
-    return task.result()
 
 
 @contextlib.contextmanager

@@ -79,9 +79,7 @@ async def _stream(
     return response
 
 
-async def _next_change(
-    engine: Engine, watch: Watch, request: web.Request, response: web.StreamResponse
-) -> None:
+async def _next_change(engine: Engine, watch: Watch, request: web.Request, response: web.StreamResponse) -> None:
     """Return when there is something to send, but not before the interval; keep the stream alive meanwhile."""
     await asyncio.sleep(INTERVAL)
     while not watch.pending and not engine.draining:

@@ -23,10 +23,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from multiprocessing import connection, forkserver
-from typing import Any, TypeVar
+from typing import Any
+
+from server import shield
 
 #: Stderr kept of a child, in bytes: its end, where the reason stands.
 TAIL_BYTES = 8192
@@ -36,7 +38,6 @@ LINE_BYTES = 1 << 20
 NICENESS = 10
 
 _KILL_WAIT = 5.0
-T = TypeVar("T")
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -118,13 +119,13 @@ async def spawn(
         return Spawned(process, leads_group=group is None)
 
     try:
-        child = await _uncancelled(start(), Spawned._end)
+        child = await shield.started(start(), Spawned._end)
     except OSError as error:
         raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
     try:
         yield child
     finally:
-        await _shielded(child._end())
+        await shield.finished(child._end())
 
 
 async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> bytes:
@@ -233,11 +234,11 @@ async def fork(module: str, function: str, *args: object) -> AsyncIterator[Forke
     `events` is a `Connection`: whole lines written to its descriptor arrive at `Forked.events`. The child's stdin and
     stderr are the null device. The whole process group has ended when the block is left.
     """
-    forked = await _uncancelled(_fork((module, function), args), Forked._end)
+    forked = await shield.started(_fork((module, function), args), Forked._end)
     try:
         yield forked
     finally:
-        await _shielded(forked._end())
+        await shield.finished(forked._end())
 
 
 async def _fork(target: tuple[str, str], args: tuple[object, ...]) -> Forked:
@@ -292,30 +293,3 @@ def _die_with_the_server(watched: connection.Connection) -> None:
     with suppress(EOFError, OSError):
         watched.recv_bytes()
     os.killpg(0, signal.SIGKILL)
-
-
-async def _uncancelled(start: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> T:
-    """What `start` returns; when cancelled meanwhile, it is let finish and undone, so that no child is lost."""
-    task = asyncio.ensure_future(start)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await _shielded(undo(await _shielded(task)))
-        raise
-
-
-async def _shielded(work: Awaitable[T]) -> T:
-    """Finish `work` whatever cancellations arrive, then let the last of them through."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            break
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
