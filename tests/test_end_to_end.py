@@ -281,6 +281,6 @@ def test_a_title_in_every_script_is_whole_in_the_tags(ended: dict[str, dict[str,
 
 
 def test_an_hour_of_audio(server: ServerProcess, hour: str) -> None:
-    done = server.finished(hour, 180)
+    done = server.finished(hour, 600)
     assert done["status"] == "completed", done["error"]
     assert done["file_size"] == pytest.approx(3600 * 16_000, rel=0.01)

@@ -93,7 +93,7 @@ async def run_yt_dlp(youtube: OfflineYouTube, folder: Path, ids: list[str], ca_f
         *("--ignore-config", "--no-update", "--abort-on-error", "--no-progress", "--fixup", "never"),
         *("--proxy", youtube.proxy, "--compat-options", "no-certifi", "--cache-dir", str(folder / "cache")),
         *("--format", "bestaudio/best[acodec!=none]", "--match-filters", "!is_live & duration<?14400"),
-        *("--max-filesize", "2G", "--socket-timeout", "4", "--retries", "2", "--extractor-retries", "1"),
+        *("--max-filesize", "2G", "--socket-timeout", "8", "--retries", "2", "--extractor-retries", "1"),
         *("--output", str(folder / "%(id)s.%(ext)s")),
     ]
     child = await asyncio.create_subprocess_exec(
