@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -38,11 +39,20 @@ def main() -> int:
                 "--header",
                 "Authorization: Bearer test-unlimited",
             ]
-            return subprocess.call(command, cwd=name, env=environment)
+            status = subprocess.call(command, cwd=name, env=environment)
+            if status:
+                print(_troubles((Path(name) / "log").read_text()), file=sys.stderr)
+            return status
         finally:
             server.terminate()
             server.wait(40)
             log.close()
+
+
+def _troubles(log: str) -> str:
+    """What the server's log says of failed conversions and its own errors: the last forty lines of it."""
+    lines = [line for line in log.splitlines() if re.search(r" warning | error | failed ", line)]
+    return "\n".join(["The server's log:", *(lines[-40:] or ["no conversion failed, nothing went wrong"])])
 
 
 if __name__ == "__main__":
