@@ -12,7 +12,7 @@ if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036  # whoever has an older one should not read a traceback
         refuse(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}")
     try:
-        from server.cli import main
+        from .commands.cli import main
     except ImportError as error:
         if (error.name or "server").split(".")[0] == "server":
             raise

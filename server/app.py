@@ -13,8 +13,13 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server import body, border, downloads, events, ffmpeg, handlers, health, lock, process, ytdlp
-from server.appkeys import (
+from .access.keys import Key, Keys
+from .access.ratelimit import Limits, RateLimiter
+from .config import Config
+from .conversions.engine import Engine
+from .conversions.workers import Run
+from .http import api, downloads, events, health, pages, request_body, server
+from .http.context import (
     ARTIFACTS,
     ASSETS,
     BROKEN,
@@ -26,26 +31,23 @@ from server.appkeys import (
     METRICS,
     READINESS,
 )
-from server.artifacts import Artifacts
-from server.auth import Key, Keys
-from server.config import Config
-from server.engine import Engine
-from server.idempotency import Idempotency
-from server.journal import Journal
-from server.metrics import Metrics
-from server.pipeline import Pipeline
-from server.ratelimit import Limits, RateLimiter
-from server.readiness import Readiness
-from server.workers import Run
+from .http.idempotency import Idempotency
+from .media import ffmpeg, process, ytdlp
+from .media.pipeline import Pipeline
+from .media.readiness import Readiness
+from .metrics import Metrics
+from .storage import lock
+from .storage.artifacts import Artifacts
+from .storage.journal import Journal
 
 log = logging.getLogger(__name__)
 
 ROUTES = (
-    ("POST", "/convert", handlers.convert),
-    ("POST", "/batch-convert", handlers.batch_convert),
-    ("GET", "/status", handlers.list_own),
-    ("GET", "/status/{conversion_id}", handlers.status),
-    ("DELETE", "/status/{conversion_id}", handlers.delete),
+    ("POST", "/convert", api.convert),
+    ("POST", "/batch-convert", api.batch_convert),
+    ("GET", "/status", api.list_own),
+    ("GET", "/status/{conversion_id}", api.status),
+    ("DELETE", "/status/{conversion_id}", api.delete),
     ("GET", "/status/{conversion_id}/events", events.of_one),
     ("GET", "/events", events.of_all),
     ("GET", "/static/downloads/{conversion_id}.mp3", downloads.audio),
@@ -53,10 +55,10 @@ ROUTES = (
     ("GET", "/healthz", health.healthz),
     ("GET", "/readyz", health.readyz),
     ("GET", "/metrics", health.metrics),
-    ("GET", "/openapi.json", health.openapi),
-    ("GET", "/docs", health.docs),
-    ("GET", "/", health.page),
-    ("GET", "/static/{name}", health.asset),
+    ("GET", "/openapi.json", pages.openapi),
+    ("GET", "/docs", pages.docs),
+    ("GET", "/", pages.page),
+    ("GET", "/static/{name}", pages.asset),
 )
 
 
@@ -72,7 +74,7 @@ def create_app(
     `run` takes the place of yt-dlp and ffmpeg for who tests what is around them. Starting the application raises
     ConfigError for what only shows then, and lock.Locked when another server uses the same folders.
     """
-    app = web.Application(middlewares=middlewares, client_max_size=body.MAX_BYTES)
+    app = web.Application(middlewares=middlewares, client_max_size=request_body.MAX_BYTES)
     app[CONFIG] = config
     app[METRICS] = Metrics()
     app[LIMITER] = RateLimiter()
@@ -81,12 +83,12 @@ def create_app(
     app[KEYS] = Keys(
         config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {}
     )
-    app[ASSETS] = health.assets()
+    app[ASSETS] = pages.assets()
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler)
         if method == "GET" and handler not in (events.of_one, events.of_all):
             app.router.add_route("HEAD", path, handler)
-    app.on_response_prepare.append(border.add_headers)
+    app.on_response_prepare.append(server.add_headers)
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with _keys(app), _conversions(app, run):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.errors import JobError
+from .errors import JobError
 
 
 class Status(enum.StrEnum):

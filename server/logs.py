@@ -16,17 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from aiohttp import web
-
-from server.appkeys import KEY_NAME, REQUEST_ID
-from server.config import LogConfig
-from server.forwarded import client
+from .config import LogConfig
 
 #: No line is longer, in characters.
 MAX_LINE = 2000
-#: Requests a second that get a line of their own though they were refused or came without a key, which nothing else
-#: bounds; the rest are counted in one line.
-UNKEYED_PER_SECOND = 50
 #: Lines that wait for a slow disk or terminal; beyond, new ones are dropped.
 MAX_WAITING = 10_000
 
@@ -36,8 +29,6 @@ _SECRET = re.compile(
     r"""(?<=://)(?P<user>[^\s"'/]+)(?=@)|[A-Za-z0-9_-]{24,}""",
     re.I,
 )
-
-log = logging.getLogger("server.requests")
 
 
 @contextmanager
@@ -86,7 +77,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         # Indented, so that nothing within a message looks like a line of its own.
-        message = _clean(super().format(record)).replace("\n", "\n    ")
+        message = clean(super().format(record)).replace("\n", "\n    ")
         return f"{moment[:-6]}Z {record.levelname.lower():7} {message}"
 
 
@@ -96,13 +87,13 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _clean(super().format(record)),
+            "message": clean(super().format(record)),
             **getattr(record, "fields", {}),
         }
         return json.dumps(fields, ensure_ascii=False)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One bounded piece of text without secrets; a traceback keeps its lines, its end above all."""
     if len(text) > MAX_LINE:
         text = f"{text[: MAX_LINE // 2]} … {text[-MAX_LINE // 2 :]}"
@@ -114,43 +105,3 @@ def _shortened(found: re.Match[str]) -> str:
     if found["stays"]:
         return found[0]
     return f"{found['before'] or ''}…" if found["key"] or found["user"] else f"{found[0][:6]}…"
-
-
-class RequestLog:
-    """A line per request: method, route, status, duration, request id, client. See `UNKEYED_PER_SECOND`."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._unkeyed = 0
-
-    def line(self, request: web.Request, route: str, status: int, seconds: float) -> None:
-        if not log.isEnabledFor(logging.INFO):
-            return
-        if (status >= 400 or KEY_NAME not in request) and self._too_many():
-            return
-        request_id = request.get(REQUEST_ID, "")
-        fields = {
-            "request_id": request_id,
-            "method": request.method[:10],
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            # What a trusted proxy passes on may be anything; an address has no blanks, and none looks like the id.
-            "client": _clean("".join(client(request).split())),
-            "key": request.get(KEY_NAME),
-        }
-        log.info(
-            "%s %s %d %.1f ms %s %s id=%s",
-            fields["method"], route, status, seconds * 1000, fields["client"], fields["key"] or "-", request_id,
-            extra={"fields": fields},
-        )  # fmt: skip
-
-    def _too_many(self) -> bool:
-        now = int(time.monotonic())
-        if now != self._second:
-            if self._unkeyed > UNKEYED_PER_SECOND:
-                more = self._unkeyed - UNKEYED_PER_SECOND
-                log.warning("%d more requests in a second that were refused or had no key", more)
-            self._second, self._unkeyed = now, 0
-        self._unkeyed += 1
-        return self._unkeyed > UNKEYED_PER_SECOND

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api import Api, serving
-from serverprocess import ServerProcess
+from support.api import Api, serving
+from support.serverprocess import ServerProcess
 
 SmallDisk = Callable[[int], Path]
 NewServer = Callable[..., ServerProcess]

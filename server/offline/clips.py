@@ -12,8 +12,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from server import process
-
+from ..media import process
 from . import melody
 from .videos import Clip
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server import errors
-from server.admission import admit
-from server.appkeys import ASSETS
-from server.auth import Key
-from server.offline.catalogue import RESERVED
-from server.ratelimit import Limits
+from .. import errors
+from ..access.keys import Key
+from ..access.ratelimit import Limits
+from ..http.admission import admit
+from ..http.context import ASSETS
+from .catalogue import RESERVED
 
 #: Every so many requests of the failing key are answered 500.
 FAIL_EVERY = 3

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from server import ffmpeg
 from server.config import Config
+from server.media import ffmpeg
 
 from . import api, conversion, offline
 

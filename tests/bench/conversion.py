@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from server.media.ytdlp import make_ca_bundle
 from server.offline import OfflineYouTube, offline_youtube
-from server.ytdlp import make_ca_bundle
 
 from . import measure
 

@@ -1,0 +1,191 @@
+"""The key file: what the `keys` commands write and a running server reads.
+
+It keeps the SHA-256 of each key only. Every function here blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..config import DEFAULT_FILE, Config, ConfigError
+
+#: The name of the key in the environment variable YTMP3D_KEY.
+ENVIRONMENT = "env"
+_WINDOWS = ("per_minute", "per_hour", "per_day")
+_MOST = 1_000_000_000
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def command(config: Config, action: str) -> str:
+    """What to type for an `action` upon the keys of `config`."""
+    option = f" --config {shlex.quote(str(config.file))}" if config.file not in (None, DEFAULT_FILE) else ""
+    return f"python -m server keys{option} {action}"
+
+
+def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
+    """A new key, in the plain for the only time. Raises ValueError, ConfigError or OSError, as all below do."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a key's name has 1 to 64 of the characters A-Z a-z 0-9 . _ -, found {name!r}")
+    if name == ENVIRONMENT:
+        raise ValueError(f'the name "{ENVIRONMENT}" belongs to the key in the environment variable YTMP3D_KEY')
+    for window, number in limits_overrides.items():
+        if window not in _WINDOWS or not 1 <= number <= _MOST:
+            raise ValueError(f"{window} must be a whole number from 1 to {_MOST}, found {number}")
+    plain = f"ytmp3d_{secrets.token_urlsafe(24)}"
+    with _edit(path) as keys:
+        if name in keys:
+            raise ValueError(f'there is already a key "{name}"; delete it first')
+        keys[name] = Stored(name, hashed(plain), datetime.now(UTC).replace(microsecond=0), limits=limits_overrides)
+    return plain
+
+
+def listing(path: Path) -> list[str]:
+    """One line a key: its name, when it was made, whether it is disabled, and its own limits."""
+    keys = _read(path)
+    width = max(map(len, keys), default=0)
+    return [f"{name:{width}}  {one.described()}" for name, one in keys.items()]
+
+
+def set_disabled(path: Path, name: str, disabled: bool) -> None:
+    with _edit(path) as keys:
+        keys[name] = replace(_known(keys, name), disabled=disabled)
+
+
+def delete(path: Path, name: str) -> None:
+    with _edit(path) as keys:
+        _known(keys, name)
+        del keys[name]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One table of the file."""
+
+    name: str
+    sha256: str
+    created: datetime
+    disabled: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)  # those that are not the defaults
+
+    def described(self) -> str:
+        limits = ", ".join(f"{self.limits[one]} {one.replace('_', ' ')}" for one in _WINDOWS if one in self.limits)
+        state = "disabled" if self.disabled else "enabled "
+        return f"{self.created:%Y-%m-%d %H:%M}  {state}  {limits or 'default limits'}"
+
+    def toml(self) -> str:
+        values = {"sha256": f'"{self.sha256}"', "created": self.created.isoformat()}
+        values |= {"disabled": str(self.disabled).lower(), **{name: str(n) for name, n in self.limits.items()}}
+        return f'[keys."{self.name}"]\n' + "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def hashed(plain: str) -> str:
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _known(keys: Mapping[str, Stored], name: str) -> Stored:
+    if name not in keys:
+        raise ValueError(f'there is no key "{name}"')
+    return keys[name]
+
+
+def _read(path: Path) -> dict[str, Stored]:
+    try:
+        return parse(path, path.read_bytes())
+    except FileNotFoundError:
+        return {}
+
+
+@contextlib.contextmanager
+def _edit(path: Path) -> Iterator[dict[str, Stored]]:
+    """The keys, to be changed; written back whole at the end, while no other command can change them."""
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        keys = _read(path)
+        yield keys
+        _write(path, keys)
+    finally:
+        os.close(lock)
+
+
+def _write(path: Path, keys: Mapping[str, Stored]) -> None:
+    header = "# Written by `python -m server keys`; what is added by hand stays only if that command knows it.\n"
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start
+            file.write("\n".join([header, *(one.toml() for one in keys.values())]))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def parse(path: Path, content: bytes) -> dict[str, Stored]:
+    """Every key in the file, by name. Raises ConfigError."""
+    try:
+        whole = tomllib.loads(content.decode())
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    tables = whole.pop("keys", {})
+    for name, value in whole.items():
+        raise ConfigError(f"{path}: {name}: expected only tables [keys.NAME], found {_shown(value)}")
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{path}: keys: expected tables [keys.NAME], found {_shown(tables)}")
+    keys: dict[str, Stored] = {}
+    hashes: dict[str, str] = {}
+    for name, table in tables.items():
+        where = f"{path}: keys.{name}"
+        if not _NAME.fullmatch(name) or name == ENVIRONMENT:
+            raise ConfigError(f'{where}: expected a name of A-Z a-z 0-9 . _ - but "{ENVIRONMENT}", found {name!r}')
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: expected a table, found {_shown(table)}")
+        one = keys[name] = _stored(where, name, table)
+        if (other := hashes.setdefault(one.sha256, name)) != name:
+            raise ConfigError(f"{where}.sha256: expected a hash of its own, found that of keys.{other}")
+    return keys
+
+
+def _stored(where: str, name: str, table: dict[str, Any]) -> Stored:
+    for entry, value in table.items():
+        if entry not in _FIELDS:
+            raise ConfigError(f"{where}.{entry}: expected one of {', '.join(_FIELDS)}, found an unknown entry")
+        expected, is_good = _FIELDS[entry]
+        if not is_good(value):
+            raise ConfigError(f"{where}.{entry}: expected {expected}, found {_shown(value)}")
+    for entry in ("sha256", "created"):
+        if entry not in table:
+            raise ConfigError(f"{where}.{entry}: expected {_FIELDS[entry][0]}, found nothing")
+    limits = {window: table[window] for window in _WINDOWS if window in table}
+    return Stored(name, table["sha256"], table["created"], table.get("disabled", False), limits)
+
+
+def _is_limit(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "sha256": ("the key's SHA-256 in 64 hexadecimal digits", lambda v: isinstance(v, str) and bool(_HASH.fullmatch(v))),
+    "created": ("a time like 2026-01-31T12:00:00Z", lambda v: isinstance(v, datetime)),
+    "disabled": ("true or false", lambda v: isinstance(v, bool)),
+    **{window: (f"a whole number from 1 to {_MOST}", _is_limit) for window in _WINDOWS},
+}
+
+
+def _shown(value: Any) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,136 @@
+"""Which API keys are accepted now: those of the key file, the environment's, and extra ones.
+
+Only the SHA-256 of a key is kept. A key has at least 192 random bits, so a plain hash is as good as a slow one, and a
+lookup by hash tells a guesser nothing through its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+
+from ..config import ConfigError
+from ..errors import KeyDisabled, Unauthorized
+from . import key_file
+from .key_file import ENVIRONMENT, hashed
+from .ratelimit import Limits
+
+log = logging.getLogger(__name__)
+
+#: Fewer characters can be guessed, since nothing slows a guesser down.
+_FEWEST = 16
+#: How often the file is looked at, in seconds.
+_PERIOD = 1.0
+_SENDABLE = re.compile(r"[!-~]+")
+_HEADER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+_EXPECTED = "Send your API key in the header: Authorization: Bearer API_KEY"
+
+Stamp = tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """Who asks. Conversions belong to the name, so a new key of the same name sees them."""
+
+    name: str
+    limits: Limits
+    disabled: bool = False
+
+
+class Keys:
+    """The keys that are accepted now: those of the file, that of the environment, and `extra`, by the plain key."""
+
+    def __init__(
+        self,
+        path: Path,
+        defaults: Limits,
+        *,
+        environment_key: str | None = None,
+        extra: Mapping[str, Key] | None = None,
+    ) -> None:
+        self._path = path
+        self._defaults = defaults
+        self._fixed = {hashed(plain): key for plain, key in (extra or {}).items()}
+        if environment_key and environment_key.strip():
+            self._fixed[hashed(environment_key.strip())] = Key(ENVIRONMENT, defaults)
+        self._by_hash = dict(self._fixed)
+        self._stamp: Stamp = None
+
+    @property
+    def any_keys(self) -> bool:
+        """Disabled ones count: who disabled every key wants nobody in."""
+        return bool(self._by_hash)
+
+    def authenticate(self, authorization: str | None) -> Key:
+        """The key in an `Authorization` header's value. Raises Unauthorized or KeyDisabled."""
+        if authorization is None:
+            raise Unauthorized(f"This needs an API key. {_EXPECTED}")
+        found = _HEADER.fullmatch(authorization)
+        if not found:
+            raise Unauthorized(f"The Authorization header is not understood. {_EXPECTED}")
+        key = self._by_hash.get(hashed(found[1]))
+        if key is None:
+            raise Unauthorized(f"This API key is not known. {_EXPECTED}")
+        if key.disabled:
+            raise KeyDisabled("This API key is disabled. Ask the server's owner.")
+        return key
+
+    async def load(self) -> None:
+        """Read the file. Raises ConfigError, and then keeps the keys it had."""
+        self._stamp = await self._look()  # before reading: what changes meanwhile is seen by the next look
+        try:
+            async with aiofiles.open(self._path, "rb") as file:
+                content = await file.read()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from error
+        stored = {one.sha256: self._key(one) for one in key_file.parse(self._path, content).values()}
+        self._by_hash = stored | self._fixed
+
+    async def watch(self) -> None:
+        """Endless: take over every change of the file within two seconds; a broken file changes nothing."""
+        while True:
+            await asyncio.sleep(_PERIOD)
+            if await self._look() == self._stamp:
+                continue
+            try:
+                await self.load()
+            except ConfigError as error:
+                log.warning("the keys stay as they were: %s", error)
+            else:
+                log.info("keys read anew: %d in all", len(self._by_hash))
+
+    def _key(self, stored: key_file.Stored) -> Key:
+        return Key(stored.name, replace(self._defaults, **stored.limits), stored.disabled)
+
+    async def _look(self) -> Stamp:
+        try:
+            found = await aiofiles.os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def environment_key(value: str | None) -> str | None:
+    """The key in the environment variable YTMP3D_KEY, whose value is given; empty is none. Raises ConfigError.
+
+    The error says nothing of the value but its length.
+    """
+    key = (value or "").strip()
+    if not key:
+        return None
+    if len(key) < _FEWEST or not _SENDABLE.fullmatch(key):
+        found = f"{len(key)} characters" if len(key) < _FEWEST else "others among them"
+        raise ConfigError(
+            f"YTMP3D_KEY: expected at least {_FEWEST} characters, all of them visible ASCII, found {found}. "
+            "One to use: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
+        )
+    return key

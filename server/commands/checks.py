@@ -1,0 +1,205 @@
+"""What a box owner can get wrong around the server: each check says ok, or warning or problem with the fix.
+
+All but `proxy` block for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import http.client
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+import urllib.parse
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from http.cookiejar import Cookie, LoadError, MozillaCookieJar
+from pathlib import Path
+
+from ..access.keys import environment_key
+from ..config import Config, ConfigError
+from ..media import ytdlp
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+#: Free space below which conversions soon fail, in bytes.
+_LITTLE = 1 << 30
+#: Cookies older than this are rarely still good, in days.
+_STALE_DAYS = 180
+_FIRST_SANE_DAY = 1_767_225_600  # 2026-01-01, when this was written: a clock before it is wrong
+#: How long another program may take to answer, in seconds.
+_PATIENCE = 5.0
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: str
+    subject: str
+    text: str
+
+
+def keys_file(config: Config) -> Iterator[Finding]:
+    """Who else can read the keys, and whether that of the environment can be guessed. The rest is `auth`'s to say."""
+    try:
+        environment_key(os.environ.get("YTMP3D_KEY"))
+    except ConfigError as error:
+        yield Finding(PROBLEM, "keys", str(error))
+    if _others_can_look(config.keys_file):
+        yield Finding(WARNING, "keys", f"others can read it: chmod 600 {config.keys_file}")
+
+
+def cookies(config: Config) -> Iterator[Finding]:
+    path = config.ytdlp.cookies
+    if path is None:
+        return
+    try:
+        found = _youtubes_cookies(path)
+        now, made = time.time(), path.stat().st_mtime
+    except (OSError, ValueError) as error:  # a LoadError is an OSError whose text quotes the line, secret and all
+        why = "not in Netscape's format" if isinstance(error, LoadError | ValueError) else _reason(error)
+        text = f"{path} is no readable cookies.txt ({why}). Export it from a browser again."
+        yield Finding(PROBLEM, "cookies", text)
+        return
+    if _others_can_look(path):
+        yield Finding(WARNING, "cookies", f"others can read it, and with it the account: chmod 600 {path}")
+    fresh = [cookie for cookie in found if not cookie.expires or cookie.expires > now]
+    days = (now - made) / 86_400
+    if not fresh:
+        yield Finding(PROBLEM, "cookies", f"{path} has no unexpired cookie of youtube.com. Export it again, signed in.")
+    elif days > _STALE_DAYS:
+        yield Finding(WARNING, "cookies", f"{path} is {days:.0f} days old. Export it again if videos ask to sign in.")
+    else:
+        yield Finding(OK, "cookies", f"{path}: {len(fresh)} for youtube.com")
+
+
+async def proxy(config: Config) -> AsyncIterator[Finding]:
+    if not config.ytdlp.proxy:
+        return
+    parts = urllib.parse.urlsplit(config.ytdlp.proxy)
+    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 1080)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        text = f"{host}:{port} cannot be reached ({_reason(error)}). Start it, or correct [ytdlp] proxy."
+        yield Finding(PROBLEM, "proxy", text)
+    else:
+        writer.close()
+        yield Finding(OK, "proxy", f"{host}:{port} answers")
+
+
+def authority(config: Config) -> Iterator[Finding]:
+    """The extra certificate authority."""
+    if config.ytdlp.ca_file is None:
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as name:
+            ytdlp.make_ca_bundle(config.ytdlp.ca_file, Path(name) / "bundle.pem")
+    except ConfigError as error:
+        yield Finding(PROBLEM, "authority", f"{error}. Correct [ytdlp] ca_file.")
+    else:
+        yield Finding(OK, "authority", str(config.ytdlp.ca_file))
+
+
+def folders(config: Config) -> Iterator[Finding]:
+    for name, folder in (("state", config.storage.state), ("downloads", config.storage.downloads)):
+        existing = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+            free = shutil.disk_usage(existing).free
+        except OSError as error:
+            fix = "Change its owner or rights" if existing.is_dir() else "Remove it"
+            text = f"{existing} cannot be written ({_reason(error)}). {fix}, or name another [storage] {name}."
+            yield Finding(PROBLEM, name, text)
+            continue
+        if name == "downloads":
+            yield _room(config, existing, free)
+        elif _others_can_look(folder):
+            yield Finding(WARNING, name, f"others can look into it: chmod 700 {folder}")
+        else:
+            yield Finding(OK, name, str(folder))
+
+
+def _room(config: Config, existing: Path, free: int) -> Finding:
+    budget = config.storage.disk_budget_mb << 20
+    if free < min(_LITTLE, budget):
+        return Finding(PROBLEM, "downloads", f"only {free >> 20} MB are free at {existing}. Make room.")
+    if free < budget:
+        fix = f"less than [storage] disk_budget_mb ({budget >> 20}). Lower it or make room."
+        return Finding(WARNING, "downloads", f"{free >> 20} MB are free, {fix}")
+    return Finding(OK, "downloads", f"{config.storage.downloads} ({free >> 20} MB free)")
+
+
+def port(config: Config) -> Iterator[Finding]:
+    host, number = config.server.host, config.server.port
+    where = f"{host}:{number}"
+    if number == 0:
+        yield Finding(OK, "port", f"each start takes a free one of {host}")
+        return
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and _is_ytmp3d(host, number):
+            yield Finding(OK, "port", f"{where} is where a ytmp3d server is running already")
+        elif error.errno == errno.EADDRINUSE:
+            text = f"{where} is taken by another program. Stop it, or set another [server] port."
+            yield Finding(PROBLEM, "port", text)
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            yield Finding(PROBLEM, "port", f"{where} is not for this user. Set a [server] port from 1024 on.")
+        else:
+            text = f"{where} cannot be listened on ({_reason(error)}). Correct [server] host."
+            yield Finding(PROBLEM, "port", text)
+    else:
+        yield Finding(OK, "port", f"{where} is free")
+
+
+def clock(config: Config) -> Iterator[Finding]:
+    if time.time() < _FIRST_SANE_DAY:
+        yield Finding(PROBLEM, "clock", "it is in the past, so no certificate will be valid. Set it, or turn on NTP.")
+    else:
+        yield Finding(OK, "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _others_can_look(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    except OSError:
+        return False
+
+
+def _youtubes_cookies(path: Path) -> list[Cookie]:
+    """Raises OSError or ValueError."""
+    jar = MozillaCookieJar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a broken line it would print a traceback, beside raising LoadError
+        jar.load(str(path), ignore_discard=True, ignore_expires=True)
+    return [cookie for cookie in jar if f".{cookie.domain}".endswith(".youtube.com")]
+
+
+def _is_ytmp3d(host: str, number: int) -> bool:
+    connection = http.client.HTTPConnection(host, number, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        return answer.status == 200 and b'"ok"' in answer.read(1000) and "X-Request-ID" in answer.headers
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _reason(error: Exception) -> str:
+    """Its own words, where it has some."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return f"no answer in {_PATIENCE:g} s"
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,123 @@
+"""The commands: `serve`, `demo`, `keys`, `doctor`. Exit status 2 is for what the operator must change."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..config import DEFAULT_FILE, Config, ConfigError, load
+from . import demo, doctor, keys, serve
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option; a test holds the README to it."""
+    whole = argparse.ArgumentParser(prog="python -m server", description="ytmp3d: a YouTube-to-MP3 server.")
+    whole.add_argument("--version", action="version", version=f"ytmp3d {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("serve", help="run the server")
+    _config_option(one)
+    one.add_argument("--host", type=_host, help="address to listen on")
+    one.add_argument("--port", type=_port, help="port to listen on; 0 takes a free one")
+    one.add_argument("--port-file", type=Path, metavar="FILE", help="write the port into FILE once listening")
+    one.add_argument("--offline", action="store_true", help="serve made-up videos without a network, for tests")
+    one.add_argument(
+        "--state", type=Path, metavar="DIR", help="with --offline: keep all files in DIR, not a temporary one"
+    )
+    one.add_argument("--allow-remote", action="store_true", help="with --offline: may listen beyond this machine")
+    one.set_defaults(run=_serve)
+
+    one = commands.add_parser("demo", help="convert three made-up videos without a network and save the MP3s")
+    one.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where to save them")
+    one.set_defaults(run=_demo)
+
+    one = commands.add_parser("keys", help="make, list and change API keys")
+    _config_option(one)
+    actions = one.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = actions.add_parser("create", help="make a key and show it once")
+    action.add_argument("name")
+    for window in ("minute", "hour", "day"):
+        action.add_argument(f"--per-{window}", type=_limit, metavar="N", help=f"requests a {window}")
+    actions.add_parser("list", help="list the keys")
+    for name, meaning in (
+        ("disable", "refuse a key from now on"),
+        ("enable", "accept it again"),
+        ("delete", "forget it"),
+    ):
+        actions.add_parser(name, help=meaning).add_argument("name")
+    one.set_defaults(run=lambda arguments: keys.run(arguments, _load(arguments)))
+
+    one = commands.add_parser("doctor", help="check everything a server needs, with the fix for each problem")
+    _config_option(one)
+    one.add_argument("--url", help="also convert this video and show how long each stage takes")
+    one.set_defaults(run=_doctor)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except ConfigError as error:
+        print(f"ytmp3d: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    for option in ("state", "allow_remote"):
+        if getattr(arguments, option) and not arguments.offline:
+            raise ConfigError(f"--{option.replace('_', '-')} goes with --offline")
+    config = _load(arguments)
+    overrides = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    config = dataclasses.replace(config, server=dataclasses.replace(config.server, **overrides))
+    if arguments.offline:
+        return serve.offline(
+            config, port_file=arguments.port_file, folder=arguments.state, allow_remote=arguments.allow_remote
+        )
+    return serve.online(config, port_file=arguments.port_file)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    return demo.run(arguments.output)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    return doctor.run(arguments.config or _default_config(), url=arguments.url)
+
+
+def _load(arguments: argparse.Namespace) -> Config:
+    path = arguments.config or _default_config()
+    return load(path) if path else Config()
+
+
+def _default_config() -> Path | None:
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _config_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help="settings (default: config.toml, if there is one)")
+
+
+def _host(text: str) -> str:
+    if not text:  # which would be every address
+        raise argparse.ArgumentTypeError("expected an address or host name, found ''")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, found {text!r}")
+    return int(text)
+
+
+def _limit(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)

@@ -1,0 +1,157 @@
+"""`doctor`: everything a box owner can get wrong, each with its fix."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+from .. import errors, youtube_url
+from ..access import key_file
+from ..access.keys import Keys
+from ..app import default_limits
+from ..config import Config, ConfigError, load
+from ..jobs import Job
+from ..media import ffmpeg, process, readiness, ytdlp
+from ..media.pipeline import Pipeline
+from ..storage.artifacts import Artifacts
+from . import checks
+from .checks import OK, PROBLEM, WARNING, Finding
+from .serve import is_loopback
+from .serve import run as until_signal
+
+
+def run(path: Path | None, *, url: str | None) -> int:
+    """Print a line for each check; the exit status is 1 if anything is a problem, else 0."""
+    return until_signal(_run(path, url))
+
+
+async def _run(path: Path | None, url: str | None) -> int:
+    process.preload(ytdlp.CHILD)
+    worst = 0
+    async for finding in examine(path, url):
+        print(f"{finding.level:8} {finding.subject:11} {finding.text}", flush=True)
+        worst = max(worst, finding.level == PROBLEM)
+    return worst
+
+
+async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Finding]:
+    """Every finding, one after the other, for the configuration in `path` and, if given, a conversion of `url`."""
+    try:
+        config = load(path) if path else Config()
+    except ConfigError as error:
+        yield Finding(PROBLEM, "config", f"{error}. Correct that; config.example.toml shows every setting.")
+        return
+    yield Finding(OK, "config", str(path) if path else "no config.toml: every setting has its default")
+    healthy = True
+    tools: dict[str, str] = {}
+    for check in (
+        _in_thread(checks.keys_file, config),
+        _keys(config),
+        _ffmpeg(config, tools),
+        _ytdlp(config),
+        _in_thread(checks.cookies, config),
+        checks.proxy(config),
+        _in_thread(checks.authority, config),
+        _in_thread(checks.folders, config),
+        _in_thread(checks.port, config),
+        _in_thread(checks.clock, config),
+    ):
+        async for finding in check:
+            healthy = healthy and finding.level != PROBLEM
+            yield finding
+    if url is not None and healthy:
+        yield await _convert(config, url, tools["ffmpeg"])
+    elif url is not None:
+        yield Finding(WARNING, "conversion", "not tried: mend the problems above first")
+
+
+async def _in_thread(check: Callable[[Config], Iterator[Finding]], config: Config) -> AsyncIterator[Finding]:
+    for finding in await asyncio.to_thread(lambda: list(check(config))):
+        yield finding
+
+
+async def _keys(config: Config) -> AsyncIterator[Finding]:
+    accepted = Keys(config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"))
+    try:
+        await accepted.load()
+    except ConfigError as error:
+        yield Finding(PROBLEM, "keys", f"{error}. Correct or delete the file, then make keys anew.")
+        return
+    make = key_file.command(config, "create NAME")
+    if accepted.any_keys:
+        yield Finding(OK, "keys", str(config.keys_file))
+    elif await asyncio.to_thread(is_loopback, config.server.host):
+        yield Finding(WARNING, "keys", f"there are none, so each start makes one that is good until the next: {make}")
+    else:
+        text = f"there are none, and {config.server.host} can be reached from outside, so it won't start: {make}"
+        yield Finding(PROBLEM, "keys", text)
+
+
+async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Finding]:
+    try:
+        tools["ffmpeg"] = await ffmpeg.find(config)
+        yield Finding(OK, "ffmpeg", f"{await ffmpeg.version(tools['ffmpeg'])}, with libmp3lame: {tools['ffmpeg']}")
+    except (ConfigError, process.ChildFailed) as error:
+        yield Finding(PROBLEM, "ffmpeg", f"{error}. Name another with [ffmpeg] path, or run `make run` again.")
+
+
+async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
+    try:
+        version = await ytdlp.check(config, config.storage.state / "yt-dlp-cache")
+    except ConfigError as error:
+        yield Finding(PROBLEM, "yt-dlp", f"{error}." + (" Take it out of [ytdlp] args." if config.ytdlp.args else ""))
+        return
+    age = readiness.ytdlp_age(version)
+    if age is not None and age > readiness.OLD_AFTER_DAYS:
+        yield Finding(WARNING, "yt-dlp", f"{version} is {age} days old. {readiness.UPDATE_YTDLP}")
+    else:
+        yield Finding(OK, "yt-dlp", version)
+    runtime = await ytdlp.javascript_runtime()
+    yield Finding(OK, "javascript", runtime) if runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
+
+
+async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
+    """One real conversion in a temporary folder, stage by stage."""
+    try:
+        video_id = youtube_url.video_id(url)
+    except errors.InvalidUrl as error:
+        return Finding(PROBLEM, "conversion", error.message)
+    stages: list[tuple[str, float]] = []
+    with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as name:
+        folder = Path(name)
+        artifacts = Artifacts(folder / "downloads", budget_bytes=config.storage.disk_budget_mb << 20)
+        await artifacts.open()
+        bundle = None
+        if config.ytdlp.ca_file:
+            bundle = folder / "authorities.pem"
+            await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, bundle)
+        convert: Callable[[Job], Awaitable[object]] = Pipeline(
+            config,
+            artifacts,
+            ffmpeg_path,
+            folder / "cache",
+            bundle,
+            lambda stage, took: stages.append((stage, took)),
+        ).run
+        job = Job(video_id, 320)
+        job.begin_attempt()
+        failure: errors.JobError | None = None
+        try:
+            async with asyncio.timeout(config.jobs.timeout):
+                await convert(job)
+        except errors.JobError as error:
+            failure = error
+        except TimeoutError:
+            failure = errors.Timeout()
+        except OSError as error:
+            return Finding(PROBLEM, "conversion", f"{folder} cannot be written: {error.strerror}. Make room there.")
+    times = ", ".join(f"{stage} {took:.2f} s" for stage, took in stages)
+    if failure:
+        cause = " ".join(str(failure.__cause__ or "").split())[:300]
+        details = [f"({times})"] * bool(times) + [f"The cause: {cause}"] * bool(cause)
+        return Finding(PROBLEM, "conversion", " ".join([f"{failure.code}: {failure.message}", *details]))
+    title = job.media.title if job.media else video_id
+    return Finding(OK, "conversion", f"{title}: {times}")

@@ -1,0 +1,300 @@
+"""`serve`: start, say where, wait for a signal, stop without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from ..access import key_file
+from ..access.keys import Key, Keys, environment_key
+from ..app import create_app, default_limits
+from ..config import Config, ConfigError, YtdlpConfig
+from ..http.context import BROKEN, CONFIG, ENGINE
+from ..http.server import make_runner
+from ..logs import logging_to_stderr
+from ..media import ffmpeg, process, ytdlp
+from ..offline import offline_youtube
+from ..offline.keys import RESERVED_KEYS, offline_faults
+from ..storage import lock
+
+#: The key that published examples carry; offline mode accepts it as it is.
+EXAMPLE_KEY = "YOUR_API_KEY"
+#: Who tests a client does not want to wait for a source that never answers.
+IMPATIENT = ("--socket-timeout", "3", "--retries", "1")
+#: The name of the key that is made when none is configured.
+AUTOMATIC = "local"
+#: Bytes: a socket's path has at most 104 (macOS), of which multiprocessing adds some 33 to that of its folder.
+_LONGEST_TEMPORARY = 70
+EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
+
+
+def online(config: Config, *, port_file: Path | None = None) -> int:
+    """Serve until a signal; the exit status. Raises ConfigError."""
+    with logging_to_stderr(config.log):
+        return run(_online(config, port_file))
+
+
+async def _online(config: Config, port_file: Path | None) -> int:
+    of_environment = environment_key(os.environ.get("YTMP3D_KEY"))
+    await asyncio.to_thread(ytdlp.check_cookies, config)
+    stored = Keys(config.keys_file, default_limits(config), environment_key=of_environment)
+    await stored.load()
+    keys: dict[str, Key] = {}
+    if of_environment:
+        shown, about = "$YTMP3D_KEY", "the one in the server's environment"
+    elif stored.any_keys:
+        shown, about = "YOUR_KEY", f"put one of yours in its place: {key_file.command(config, 'list')}"
+    elif await asyncio.to_thread(is_loopback, config.server.host):
+        shown, about = f"ytmp3d_{secrets.token_urlsafe(24)}", "made for this run"
+        keys[shown] = Key(AUTOMATIC, default_limits(config))
+    else:
+        raise ConfigError(await asyncio.to_thread(_why_not_without_a_key, config))
+    async with running(config, keys=keys) as server:
+        return await _serve(server, port_file, _banner(server, shown, about, in_link=bool(keys)))
+
+
+def _why_not_without_a_key(config: Config) -> str:
+    """For a host that is not this machine's alone. Blocking: a name is looked up."""
+    host = config.server.host
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        return f"cannot listen on {host}: {error.strerror}"
+    make_one = key_file.command(config, "create NAME")
+    return f"no API key is configured, and {host} can be reached from outside. Make one first: {make_one}"
+
+
+def offline(config: Config, *, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
+    """The same server on the offline YouTube, with a state of its own; the exit status. Raises ConfigError."""
+    with logging_to_stderr(config.log):
+        return run(_offline(config, port_file, folder, allow_remote))
+
+
+async def _offline(config: Config, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
+    if not await asyncio.to_thread(is_loopback, config.server.host):
+        if not allow_remote:
+            raise ConfigError(
+                f"offline mode has public keys, so it listens on this machine only, not on {config.server.host}. "
+                "Add --allow-remote if a client elsewhere (in a container, say) must reach it"
+            )
+        print("warning: anybody who reaches this address can use this server: its keys are public", file=sys.stderr)
+    async with offline_server(config, folder) as server:
+        about = "for the offline videos; more keys and videos are in /docs"
+        return await _serve(server, port_file, _banner(server, EXAMPLE_KEY, about, in_link=True))
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """The exit status of `work`.
+
+    The first SIGINT or SIGTERM cancels it, unless it has its own use for that, and then the status is 128 and the
+    signal's number, as in a shell. The second ends the process at once: the children end with it.
+    """
+
+    async def until_signal() -> int:
+        cancelled_by: list[signal.Signals] = []
+        task = asyncio.current_task()
+
+        def cancel(number: signal.Signals) -> None:
+            cancelled_by.append(number)
+            if task:
+                task.cancel()
+
+        _on_first_signal(cancel)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not cancelled_by:
+                raise
+            return 128 + cancelled_by[0]
+
+    return asyncio.run(until_signal())
+
+
+async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
+    """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, the grace for what runs; the exit status.
+
+    That is 1 when the server stops because a part of it broke, so that whoever watches over it starts it again.
+    """
+    stop = asyncio.Event()
+    _on_first_signal(lambda _: stop.set())
+    async with _port_in(port_file, server.port):
+        print(banner, flush=True)
+        await stop.wait()
+        engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
+        if (busy := engine.workers.busy) and grace:
+            what = "1 conversion" if busy == 1 else f"{busy} conversions"
+            print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
+        await engine.drain(grace)
+    return 1 if server.app[BROKEN].is_set() else 0
+
+
+@asynccontextmanager
+async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
+    """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
+    async with _folder(folder) as own:
+        process.preload(ytdlp.CHILD)  # its socket is a temporary file
+        config = dataclasses.replace(
+            config,
+            storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),
+            keys_file=own / "keys.toml",
+        )
+        path = await ffmpeg.find(config)
+        async with offline_youtube(own / "youtube", path, rate_kbps=config.offline.rate_kbps) as youtube:
+            config = dataclasses.replace(
+                config,
+                ytdlp=YtdlpConfig(args=IMPATIENT, proxy=youtube.proxy, ca_file=youtube.ca_file),
+            )
+            keys = {EXAMPLE_KEY: Key("example", default_limits(config)), **RESERVED_KEYS}
+            async with running(config, keys=keys, middlewares=[offline_faults()]) as server:
+                yield server
+
+
+@asynccontextmanager
+async def _folder(given: Path | None) -> AsyncIterator[Path]:
+    if given:
+        try:
+            await asyncio.to_thread(_make, Path.cwd() / given)
+        except OSError as error:
+            raise ConfigError(f"--state {given}: {error.strerror}") from error
+        yield Path.cwd() / given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ytmp3d-offline-"))  # not in a thread: cancelled, nobody would know of it
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    """Also for the temporary files of this process and its children, unless a socket there got too long a path."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
+
+
+class Server:
+    """A listening server. `url` is how this machine reaches it."""
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self.app = app
+        self.host, self.port = host, port
+
+    @property
+    def url(self) -> str:
+        return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
+
+
+@asynccontextmanager
+async def running(
+    config: Config, *, keys: Mapping[str, Key], middlewares: Sequence[Middleware] = ()
+) -> AsyncIterator[Server]:
+    """A server that listens while the block is open. Raises ConfigError when it cannot."""
+    process.preload(ytdlp.CHILD)
+    host, port = config.server.host, config.server.port
+    runner = make_runner(create_app(config, middlewares, keys=keys))
+    try:
+        try:
+            await runner.setup()
+        except lock.Locked as error:
+            raise ConfigError(str(error)) from error
+        except OSError as error:
+            raise ConfigError(_unusable(config, error)) from error
+        try:
+            site = web.TCPSite(runner, host, port, backlog=1024)
+            await site.start()
+        except OSError as error:
+            number = error.errno or 0  # negative when a name is not known; asyncio's own words repeat the address
+            reason = os.strerror(number) if number > 0 else error.strerror
+            raise ConfigError(f"cannot listen on {host}:{port}: {reason or error}") from error
+        yield Server(runner.app, host, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _unusable(config: Config, error: OSError) -> str:
+    """What the operator reads of a file that the application could not use at its start, and by which setting it is."""
+    place, reason = Path(error.filename or "a file"), error.strerror or error
+    for name in ("downloads", "state"):
+        if place.is_relative_to(getattr(config.storage, name)):
+            return f"storage.{name}: expected a folder that can be written, found {place}: {reason}"
+    return f"{place}: {reason}"
+
+
+def _on_first_signal(act: Callable[[signal.Signals], None]) -> None:
+    """Have the first SIGINT or SIGTERM from now on do `act`, and the second end the process."""
+    seen: list[signal.Signals] = []
+
+    def handle(number: signal.Signals) -> None:
+        if seen:
+            os._exit(128 + number)
+        seen.append(number)
+        act(number)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, handle, one)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. Blocking: a name is looked up."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
+
+
+def _banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
+    """What is printed at start. `key` is what the example request sends; a real one may be `in_link` to the page."""
+    fragment = f"#key={key}" if in_link else ""
+    base = server.app[CONFIG].server.public_url or server.url
+    others = ""
+    if server.host in ("0.0.0.0", "::") and base == server.url:  # noqa: S104  # it is asked, not bound
+        others = f"  others {_url(socket.gethostname(), server.port)} (by this machine's name, or its address)\n"
+    quote = '"' if key.startswith("$") else "'"
+    return f"""ytmp3d listens on {server.url}
+
+{others}  page   {base}/{fragment}
+  docs   {base}/docs
+  key    {key} ({about})
+
+  curl -s {base}/convert -H {quote}Authorization: Bearer {key}{quote} \\
+       -H 'Content-Type: application/json' -d '{{"url": "{EXAMPLE_URL}"}}'
+"""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def _port_in(file: Path | None, port: int) -> AsyncIterator[None]:
+    """The port stands in `file` while the block is open: whole, so that nobody who waits for it reads half a number."""
+    if file is None:
+        yield
+        return
+    part = file.with_name(file.name + ".part")
+    try:
+        await asyncio.to_thread(part.write_text, f"{port}\n")
+        await asyncio.to_thread(part.replace, file)
+    except OSError as error:
+        raise ConfigError(f"--port-file {file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(file.unlink, missing_ok=True)

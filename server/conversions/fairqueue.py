@@ -1,0 +1,81 @@
+"""The fair queue: one lane per key, served in turn, so that one key's batch of 50 never makes another's single wait."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+
+from ..jobs import Conversion
+
+
+class FairQueue:
+    """Waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
+        self._size = 0
+        self._filled = asyncio.Event()
+        self._positions: dict[Conversion, int] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, conversion: Conversion) -> bool:
+        return conversion in self._lanes.get(conversion.owner, ())
+
+    def places(self, owner: str) -> dict[Conversion, int]:
+        """The waiting conversions of one key, the next one first, each with its position."""
+        return {conversion: self.position(conversion) for conversion in self._lanes.get(owner, ())}
+
+    def push(self, conversion: Conversion) -> None:
+        """Join the end of its owner's lane."""
+        lane = self._lanes.setdefault(conversion.owner, {})
+        before = len(lane)
+        lane[conversion] = None
+        self._grown(len(lane) - before)
+
+    def push_first(self, conversions: Iterable[Conversion]) -> None:
+        """Join the heads of their owners' lanes, in their order: it was their turn before."""
+        by_owner: dict[str, dict[Conversion, None]] = {}
+        for conversion in conversions:
+            by_owner.setdefault(conversion.owner, {})[conversion] = None
+        for owner, joining in by_owner.items():
+            before = self._lanes.get(owner, {})
+            lane = self._lanes[owner] = {**joining, **before}
+            self._grown(len(lane) - len(before))
+
+    def _grown(self, count: int) -> None:
+        self._size += count
+        self._positions = None
+        self._filled.set()
+
+    def discard(self, conversion: Conversion) -> None:
+        lane = self._lanes.get(conversion.owner)
+        if lane is None or conversion not in lane:
+            return
+        del lane[conversion]
+        if not lane:
+            del self._lanes[conversion.owner]
+        self._size -= 1
+        self._positions = None
+
+    async def pop(self) -> Conversion:
+        """The conversion whose turn it is, as soon as there is one."""
+        while not self._size:
+            self._filled.clear()
+            await self._filled.wait()
+        owner, lane = next(iter(self._lanes.items()))
+        conversion = next(iter(lane))
+        self.discard(conversion)
+        if owner in self._lanes:
+            self._lanes[owner] = self._lanes.pop(owner)  # to the end of the turns
+        return conversion
+
+    def position(self, conversion: Conversion) -> int:
+        """Whose turn it is next has 1; so has one that is in a pause between two attempts."""
+        if self._positions is None:
+            turns = itertools.zip_longest(*self._lanes.values())
+            in_turn = (waiting for turn in turns for waiting in turn if waiting)
+            self._positions = {waiting: number for number, waiting in enumerate(in_turn, 1)}
+        return self._positions.get(conversion, 1)

@@ -1,0 +1,160 @@
+"""The conversion API: each handler admits, reads, asks the engine, and shows what it got.
+
+A Host that no link can be made of is refused before anything is done or waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import re
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from .. import errors
+from ..access.keys import Key
+from ..conversions.engine import Engine
+from ..jobs import Conversion, Quality, Status
+from . import request_body
+from .admission import admit
+from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, UNHURRIED
+from .forwarded import base_url
+from .representation import to_bytes
+
+#: The longest `Prefer: wait=N` that is honoured, in seconds.
+MAX_WAIT = 60
+#: Conversions on one page of `GET /status`.
+DEFAULT_PAGE, MAX_PAGE = 50, 100
+#: Conversions looked at before it is others' turn.
+_STEP = 500
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+
+
+async def convert(request: web.Request) -> web.Response:
+    """`POST /convert`"""
+    key = admit(request)
+    raw = await request_body.read(request)
+    wanted = await request_body.understood(raw, request_body.single)
+    base = base_url(request)
+    (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted)
+    await _wait_if_preferred(request, conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+
+
+async def batch_convert(request: web.Request) -> web.Response:
+    """`POST /batch-convert`"""
+    key = admit(request)
+    raw = await request_body.read(request)
+    most = request.app[CONFIG].jobs.max_batch
+    wanted = await request_body.understood(raw, functools.partial(request_body.batch, most=most))
+    base = base_url(request)
+    conversions = await _submit(request, key, b"batch\0" + raw, wanted)
+    return _json(b'{"jobs":[' + _list(request, conversions, base) + b"]}")
+
+
+async def status(request: web.Request) -> web.Response:
+    """`GET /status/{conversion_id}`"""
+    conversion = own(request, admit(request))
+    base = base_url(request)
+    await _wait_if_preferred(request, conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`DELETE /status/{conversion_id}`"""
+    conversion = own(request, admit(request))
+    base = base_url(request)
+    await request.app[ENGINE].remove(conversion)
+    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+
+
+async def list_own(request: web.Request) -> web.Response:
+    """`GET /status`"""
+    key, base = admit(request), base_url(request)
+    query = request.query
+    limit = _whole(query.get("limit", str(DEFAULT_PAGE)), '"limit"', 1, MAX_PAGE)
+    wanted = query.get("status")
+    if wanted is not None and wanted not in {one.value for one in Status}:
+        raise errors.InvalidRequest(f'"status" must be one of {", ".join(one.value for one in Status)}.')
+    place = _from_cursor(query["cursor"]) if "cursor" in query else None
+    found: list[Conversion] = []
+    while len(found) <= limit and (some := request.app[ENGINE].table.older(key.name, place, _STEP)):
+        found += [one for one in some if wanted in (None, one.status)]
+        place = some[-1].place
+        await asyncio.sleep(0)  # a key may have a hundred thousand
+    page, rest = found[:limit], found[limit:]
+    following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
+    return _json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
+
+
+def own(request: web.Request, key: Key) -> Conversion:
+    """The key's conversion that the address names. Another key's is answered as an unknown one."""
+    conversion = request.app[ENGINE].table.get(request.match_info["conversion_id"])
+    if conversion is None or conversion.owner != key.name:
+        raise errors.ConversionNotFound("There is no conversion with this id, or it has expired.")
+    return conversion
+
+
+async def _submit(
+    request: web.Request, key: Key, fingerprint: bytes, wanted: list[tuple[str, Quality]]
+) -> list[Conversion]:
+    engine, origin = request.app[ENGINE], request[REQUEST_ID]
+    return await request.app[IDEMPOTENCY].once(
+        key.name,
+        request.headers.get("Idempotency-Key"),
+        fingerprint,
+        lambda: engine.submit(key.name, wanted, origin=origin),
+    )
+
+
+async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> None:
+    """`Prefer: wait=N` (RFC 7240 §4.3): hold the answer until the conversion ends or N seconds have passed."""
+    if "Prefer" not in request.headers:
+        return
+    found = _WAIT.search(",".join(request.headers.getall("Prefer")))
+    if not found:
+        return
+    seconds = min(int(found[1]), MAX_WAIT)
+    request[EXTRA_HEADERS]["Preference-Applied"] = f"wait={seconds}"
+    request[UNHURRIED] = True
+    await until_finished(request.app[ENGINE], conversion, seconds)
+
+
+async def until_finished(engine: Engine, conversion: Conversion, seconds: float) -> None:
+    """Return when `conversion` has ended, the server shuts down, or `seconds` have passed."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not (conversion.finished or engine.draining):
+        left = deadline - loop.time()
+        if left <= 0 or not await conversion.job.changed.wait(left):
+            return
+
+
+def _list(request: web.Request, conversions: list[Conversion], base: str) -> bytes:
+    queue = request.app[ENGINE].queue
+    return b",".join(to_bytes(conversion, queue, base) for conversion in conversions)
+
+
+def _json(content: bytes) -> web.Response:
+    return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _to_cursor(conversion: Conversion) -> str:
+    moment, conversion_id = conversion.place
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {conversion_id}".encode()).decode().rstrip("=")
+
+
+def _from_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        moment, _, conversion_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        return datetime.fromisoformat(moment).astimezone(UTC), conversion_id
+    except (ValueError, OverflowError):
+        raise errors.InvalidRequest('"cursor" must be the next_cursor of an earlier answer.') from None
+
+
+def _whole(text: str, name: str, low: int, high: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not low <= int(text) <= high:
+        raise errors.InvalidRequest(f"{name} must be a whole number from {low} to {high}.")
+    return int(text)

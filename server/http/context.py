@@ -1,0 +1,38 @@
+"""What the handlers find in the application, and keep in a request, each under a typed key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from ..access.keys import Keys
+from ..access.ratelimit import RateLimiter
+from ..config import Config
+from ..conversions.engine import Engine
+from ..media.readiness import Readiness
+from ..metrics import Metrics
+from ..storage.artifacts import Artifacts
+from .idempotency import Idempotency
+
+CONFIG = web.AppKey("config", Config)
+KEYS = web.AppKey("keys", Keys)
+LIMITER = web.AppKey("limiter", RateLimiter)
+ENGINE = web.AppKey("engine", Engine)
+ARTIFACTS = web.AppKey("artifacts", Artifacts)
+METRICS = web.AppKey("metrics", Metrics)
+IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
+READINESS = web.AppKey("readiness", Readiness)
+#: Set when a part without which the server is no server has failed; it stops then.
+BROKEN = web.AppKey("broken", asyncio.Event)
+#: The files of the page, by the name they are served under.
+ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
+
+#: In a request: its id, the name of its key, and the headers that its handler wants on whatever is answered.
+REQUEST_ID = web.RequestKey("request_id", str)
+KEY_NAME = web.RequestKey("key_name", str)
+EXTRA_HEADERS = web.RequestKey[dict[str, str]]("extra_headers", dict)
+#: In a request whose answer takes as long as it likes, so that its time says nothing.
+UNHURRIED = web.RequestKey("unhurried", bool)

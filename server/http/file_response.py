@@ -1,0 +1,56 @@
+"""A file as an answer: aiohttp's own (ranges, ETag, conditional requests, sendfile), whose refusals are our errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from .. import errors
+
+_ONE_RANGE = re.compile(r"bytes=([0-9]+-[0-9]*|-[0-9]+)", re.IGNORECASE)
+
+
+class File(web.FileResponse):
+    """Answer it with `send`."""
+
+    def __init__(self, path: Path, *, headers: dict[str, str], gone: errors.RequestError) -> None:
+        """`gone` is the answer when there is no file at `path`."""
+        super().__init__(path, headers=headers)
+        self._gone = gone
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if self.prepared:  # by `send`; aiohttp asks again, and would send it again
+            return None
+        try:
+            return await super().prepare(request)
+        except RuntimeError as error:  # how asyncio's sendfile says that the client has left
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client left") from error
+            raise
+
+    def set_status(self, status: int, reason: str | None = None) -> None:
+        """aiohttp decides on the status just before anything is sent; refusals are raised here instead."""
+        if status == 416:
+            said = {"Content-Range": self.headers["Content-Range"]}
+            raise errors.RangeNotSatisfiable("The requested range is not within the file.", headers=said)
+        if status == 412:
+            raise errors.PreconditionFailed("The file is not the one the request's condition names.")
+        if status >= 400:
+            raise self._gone
+        super().set_status(status, reason)
+
+
+async def send(request: web.Request, file: File) -> File:
+    """Send `file` here and now, within the handler, so that a refusal is answered as any other error is.
+
+    A Range of several parts, of another unit or without sense is ignored, as RFC 9110 §14.2 has it; aiohttp refuses it.
+    """
+    if not _ONE_RANGE.fullmatch(request.headers.get("Range", "bytes=0-")):
+        headers = request.headers.copy()
+        del headers["Range"]
+        request = request.clone(headers=headers)
+    await file.prepare(request)
+    return file

@@ -1,0 +1,32 @@
+"""Health and metrics, which need no key."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from .. import errors
+from .context import CONFIG, METRICS, READINESS
+from .forwarded import is_loopback
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """`GET /healthz`: the process is up."""
+    return web.json_response({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """`GET /readyz`: 200 when conversions can work, 503 with the reasons when not; warnings with both."""
+    problems, warnings = await request.app[READINESS].report()
+    return web.json_response(
+        {"status": "unavailable" if problems else "ready", "problems": problems, "warnings": warnings},
+        status=503 if problems else 200,
+        headers={"Cache-Control": "no-store", **({"Retry-After": "5"} if problems else {})},
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`"""
+    if not request.app[CONFIG].server.metrics_public and not is_loopback(request):
+        raise errors.Forbidden("Metrics are for clients on this machine, unless [server] metrics_public is set.")
+    return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

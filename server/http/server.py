@@ -1,0 +1,230 @@
+"""The border of HTTP: whatever arises behind it leaves as the error envelope, with the headers every answer has.
+
+It wraps the application from outside, because aiohttp answers some errors (no such route, wrong method, a malformed
+request, an Expect it does not know) without asking a middleware. It also gives each request its id and its log line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from .. import errors
+from ..jobs import new_id
+from ..metrics import Metrics
+from .context import CONFIG, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from .request_log import RequestLog
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: For every answer; the page loads nothing but its own files.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+#: Answer headers a browser's script may read from another origin.
+_EXPOSED = (
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-ID, "
+    "Preference-Applied, Content-Disposition, Content-Range, ETag, WWW-Authenticate"
+)
+_ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer, Last-Event-ID, Range, X-Request-ID"
+_ALLOWED_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID_LENGTH = len(new_id())
+
+#: What the log and the metrics call a request that found no route.
+_NO_ROUTE = "unmatched"
+
+
+def error_response(error: errors.RequestError) -> web.Response:
+    return web.Response(
+        body=envelope(error), status=error.status, headers=error.headers, content_type="application/json"
+    )
+
+
+def envelope(error: errors.RequestError) -> bytes:
+    return json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False).encode()
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """The application's `on_response_prepare`: for every answer, streams included."""
+    headers = response.headers
+    headers.update(SECURITY_HEADERS)
+    headers["X-Request-ID"] = request.get(REQUEST_ID, "")
+    if extra := request.get(EXTRA_HEADERS):
+        headers.update(extra)
+    if origins := request.app[CONFIG].server.cors_origins:
+        # Also to who names no origin: the answer may be kept for one who does (Fetch Standard, "CORS protocol and HTTP
+        # caches").
+        headers["Vary"] = ", ".join([*headers.getall("Vary", ()), "Origin"])
+        origin = request.headers.get("Origin", "")
+        if origin and (origin in origins or "*" in origins):
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner, with the border around the application."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        kwargs: dict[str, Any] = server._kwargs
+        border = Border(self.app, server.request_handler)
+        return _Server(border.handle, request_factory=server.request_factory, loop=server._loop, **kwargs)
+
+
+def make_runner(app: web.Application) -> Runner:
+    """A runner with this project's limits: see facts on each where it is not aiohttp's default."""
+    return Runner(
+        app,
+        access_log=None,  # it doubles the cost of a request; the border writes its own line
+        auto_decompress=False,  # no compressed body is accepted, so none is ever unpacked
+        keepalive_timeout=75.0,  # longer than a reverse proxy's 60 s, much shorter than aiohttp's hour
+        lingering_time=1.0,  # a refused body is not read for long
+        shutdown_timeout=1.0,  # aiohttp waits it twice for who does not read, after all conversions had their grace
+    )
+
+
+class Border:
+    def __init__(self, app: web.Application, handler: Any) -> None:
+        self._app = app
+        self._handler: Handler = handler
+        self._metrics: Metrics = app[METRICS]
+        self._log = RequestLog()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not isinstance(request, web.Request):
+            raise AssertionError("the application makes its own requests")
+        started = asyncio.get_running_loop().time()
+        given = request.headers.get("X-Request-ID", "")
+        request[REQUEST_ID] = given if self._is_sane(given) else secrets.token_hex(8)
+        try:
+            response = await self._answer(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self._note(request, 499, started)  # the client left; nginx's number for it, never sent
+            raise
+        self._note(request, response.status, started)
+        return response
+
+    def _is_sane(self, request_id: str) -> bool:
+        """Whether it may stand in the log: nowhere in it is a conversion's id, which is the right to a download."""
+        if not _SANE_ID.fullmatch(request_id):
+            return False
+        table = self._app[ENGINE].table
+        return all(
+            table.get(request_id[at : at + _ID_LENGTH]) is None for at in range(len(request_id) - _ID_LENGTH + 1)
+        )
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            if request.method == "OPTIONS" and (preflight := self._preflight(request)):
+                return preflight
+            return await self._handler(request)
+        except errors.RequestError as error:
+            return error_response(error)
+        except web.HTTPException as refusal:
+            return error_response(_translated(request, refusal))
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a request failed id=%s", request[REQUEST_ID])
+            if request.writer.output_size > 0:  # too late for an envelope
+                raise ConnectionResetError("failed in mid-answer") from None
+            return error_response(errors.InternalError("Something went wrong in the server. Try again later."))
+
+    def _preflight(self, request: web.Request) -> web.Response | None:
+        """The answer to a browser that asks whether another origin's script may call (Fetch Standard, CORS)."""
+        origins = self._app[CONFIG].server.cors_origins
+        origin = request.headers.get("Origin")
+        if not origin or "Access-Control-Request-Method" not in request.headers:
+            return None
+        if origin not in origins and "*" not in origins:
+            return None
+        return web.Response(
+            status=204,
+            headers={
+                **SECURITY_HEADERS,
+                "X-Request-ID": request[REQUEST_ID],
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Allow-Methods": _ALLOWED_METHODS,
+                "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+                "Access-Control-Max-Age": "600",
+                "Vary": "Origin",
+            },
+        )
+
+    def _note(self, request: web.Request, status: int, started: float) -> None:
+        seconds = asyncio.get_running_loop().time() - started
+        try:
+            resource = request.match_info.route.resource
+        except (AttributeError, AssertionError):
+            resource = None
+        route = resource.canonical if resource else _NO_ROUTE
+        self._metrics.request(route, status, None if request.get(UNHURRIED) else seconds)
+        self._log.line(request, route, status, seconds)
+
+
+def _translated(request: web.Request, refusal: web.HTTPException) -> errors.RequestError:
+    """aiohttp's own refusals in the catalogue's words."""
+    if isinstance(refusal, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(refusal.allowed_methods))
+        return errors.MethodNotAllowed(
+            f"{request.method} is not for this address; it takes {allowed}.", headers={"Allow": allowed}
+        )
+    if isinstance(refusal, web.HTTPNotFound):
+        return errors.NotFound("There is nothing at this address. GET /docs lists what there is.")
+    if isinstance(refusal, web.HTTPRequestEntityTooLarge):
+        return errors.PayloadTooLarge("The body is too large.")
+    if isinstance(refusal, web.HTTPExpectationFailed):
+        return errors.ExpectationFailed('Only "Expect: 100-continue" is understood.')
+    if refusal.status < 500:
+        return errors.MalformedRequest("The request could not be understood.")
+    return errors.InternalError("Something went wrong in the server. Try again later.")
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's connection, except for the text it answers to what is not HTTP."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("failed in mid-answer")
+        error: errors.RequestError
+        if status < 500:
+            log.debug("malformed HTTP from %s", request.remote)
+            error = errors.MalformedRequest("This is not well-formed HTTP, or its line or headers are too long.")
+        else:
+            log.error("a request failed", exc_info=exc)
+            error = errors.InternalError("Something went wrong in the server. Try again later.")
+        response = error_response(error)
+        response.headers.update(SECURITY_HEADERS)
+        response.headers["X-Request-ID"] = secrets.token_hex(8)
+        response.force_close()
+        return response

@@ -1,0 +1,176 @@
+"""One conversion from URL to published file: yt-dlp ══ pipe ══► ffmpeg ──► a file that grows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import errors, youtube_url
+from ..config import Config
+from ..jobs import Artifact, Job, Media
+from ..storage.artifacts import Artifacts
+from . import ffmpeg, id3, process, ytdlp
+
+log = logging.getLogger(__name__)
+
+#: How long the first byte may wait for a cover, in seconds.
+COVER_PATIENCE = 1.0
+#: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
+_GOODBYE = 1.0
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What every conversion needs. `run` is what the engine is given.
+
+    `observe` is told how many seconds each stage took: `extract`, `cover`, `encode`, `publish`.
+    """
+
+    config: Config
+    artifacts: Artifacts
+    ffmpeg: str
+    cache: Path
+    ca_bundle: Path | None
+    observe: Callable[[str, float], None]
+
+    async def run(self, job: Job) -> Artifact:
+        """Convert, reporting to `job` all along. Raises JobError; whatever it raises, nothing stays behind."""
+        artifact: Artifact | None = None
+        try:
+            async with self.artifacts.staging() as folder:
+                artifact = await self._convert(job, folder)
+            return artifact
+        except BaseException:
+            if artifact:  # cancelled in the moment after publishing: nobody would ever know of the file
+                await self.artifacts.remove(artifact)
+            raise
+
+    async def _convert(self, job: Job, folder: Path) -> Artifact:
+        clock = _Stages(job, self.observe)
+        async with ytdlp.run(
+            self.config, job.video_id, folder=folder, cache=self.cache, ca_bundle=self.ca_bundle
+        ) as source:
+            job.media = media = await source.media()
+            job.touch()
+            clock.passed("extract")
+            job.cover = await self._cover(source, folder)
+            job.touch()
+            clock.passed("cover")
+            part = folder / "audio.part"
+            argv = ffmpeg.encode_command(
+                self.ffmpeg,
+                part,
+                bitrate_kbps=job.bitrate_kbps,
+                media=media,
+                url=youtube_url.canonical_url(job.video_id),
+                cover=job.cover,
+                sample_rate=source.sample_rate,
+                channels=source.channels,
+            )
+            seconds = await self._encode(job, source, argv, part)
+        _verify(media, seconds)
+        clock.passed("encode")
+        artifact = await self.artifacts.publish(
+            part, job.cover, video_id=job.video_id, bitrate_kbps=job.bitrate_kbps, media=media
+        )
+        job.cover = artifact.cover  # where it is from now on; the staging folder goes
+        clock.passed("publish")
+        return artifact
+
+    async def _cover(self, source: ytdlp.Run, folder: Path) -> Path | None:
+        """The front cover, if there is one in time. A failing thumbnail never fails the conversion."""
+        square = folder / "cover.jpg"
+        try:
+            async with asyncio.timeout(COVER_PATIENCE):
+                picture = await source.cover()
+                if picture is None:
+                    return None
+                await process.run(ffmpeg.cover_command(self.ffmpeg, picture, square), timeout=COVER_PATIENCE)
+        except TimeoutError:
+            return None
+        except process.ChildFailed as error:
+            log.info("a thumbnail could not be read: %s", error.stderr[-200:])
+            return None
+        return square
+
+    async def _encode(self, job: Job, source: ytdlp.Run, argv: list[str], part: Path) -> float:
+        """Encode what yt-dlp sends; the seconds of audio made. Raises the first real cause when either fails."""
+        try:
+            async with ffmpeg.encode(argv, stdin=source.child.output.fileno(), group=source.child.pid) as encoder:
+                source.child.output.close()
+                async for done in encoder.progress():
+                    if job.audio is None and done.size and await asyncio.to_thread(_has_audio, part):
+                        job.audio = part
+                    _report(job, done)
+                await _both(source, encoder)
+        except process.ChildFailed as error:
+            # Its group is gone: yt-dlp died before ffmpeg could join.
+            await source.finish()
+            raise errors.JobFailed() from error
+        return encoder.encoded.seconds
+
+
+def _has_audio(part: Path) -> bool:
+    """Whether the tag is finished, so that no byte of it will change, and audio follows it."""
+    with part.open("rb") as file:
+        tag = id3.tag_size(file.read(id3.HEADER_BYTES))
+        return file.seek(0, os.SEEK_END) > tag > id3.HEADER_BYTES
+
+
+def _report(job: Job, done: ffmpeg.Progress) -> None:
+    before = job.progress
+    if job.media and job.media.duration:
+        job.report_progress(100 * done.seconds / job.media.duration)
+    if job.progress != before:
+        job.touch()
+    else:
+        job.changed.notify()
+
+
+async def _both(source: ytdlp.Run, encoder: ffmpeg.Encoder) -> None:
+    """Wait for both ends of the pipe; the first real cause is raised, not the broken pipe that follows from it."""
+    failure: errors.JobError | None = None
+    try:
+        await encoder.finish()
+    except errors.JobError as error:
+        failure = error
+    try:
+        async with asyncio.timeout(_GOODBYE if failure else None):
+            await source.finish()
+    except ytdlp.BrokenPipe as error:
+        raise failure or errors.EncodeFailed() from error
+    except TimeoutError:
+        pass
+    except errors.JobError:
+        if failure is None or not isinstance(failure, errors.DiskFull):
+            raise
+    if failure:
+        raise failure
+
+
+def _verify(media: Media, seconds: float) -> None:
+    """Completed means checked: within 1 s or 1 % of what the source said, whichever is larger."""
+    if media.duration and media.duration - seconds > max(1.0, media.duration / 100):
+        raise errors.Truncated() from ValueError(f"{seconds:.2f} s of {media.duration:g} s")
+    if not seconds:
+        raise errors.NoAudio()
+
+
+class _Stages:
+    """Says how long each stage took."""
+
+    def __init__(self, job: Job, observe: Callable[[str, float], None]) -> None:
+        self._job = job
+        self._observe = observe
+        self._since = time.monotonic()
+
+    def passed(self, stage: str) -> None:
+        now = time.monotonic()
+        self._observe(stage, now - self._since)
+        log.info("%s %s %.2f s", self._job, stage, now - self._since)
+        self._since = now

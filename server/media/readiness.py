@@ -1,0 +1,90 @@
+"""Whether conversions can work right now: what `GET /readyz` answers and `doctor` reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from ..config import Config
+from ..storage.artifacts import Artifacts
+from ..storage.journal import Journal
+from . import ffmpeg, process, ytdlp
+
+log = logging.getLogger(__name__)
+
+#: YouTube changes often: yt-dlp itself warns from this age on, in days.
+OLD_AFTER_DAYS = 90
+#: Seconds for which an answer holds.
+HOLDS = 1.0
+
+
+@dataclass
+class Readiness:
+    """The tools' versions as found at start, and the parts that can fail later."""
+
+    config: Config
+    ytdlp_version: str
+    ffmpeg_path: str
+    artifacts: Artifacts
+    journal: Journal
+    _runtime: str | None = field(default=None, init=False)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
+    _said_until: float = field(default=-math.inf, init=False)
+
+    async def report(self) -> tuple[list[str], list[str]]:
+        """What stops conversions, and what may; each in a sentence that says what to do.
+
+        An answer holds for `HOLDS`: whoever may ask, without a key, must not start processes as often as they like.
+        """
+        async with self._asking:
+            if time.monotonic() >= self._said_until:
+                self._said = await self._look()
+                self._said_until = time.monotonic() + HOLDS
+        return self._said
+
+    async def _look(self) -> tuple[list[str], list[str]]:
+        problems: list[str] = []
+        warnings: list[str] = []
+        age = ytdlp_age(self.ytdlp_version)
+        if age is not None and age > OLD_AFTER_DAYS:
+            warnings.append(f"yt-dlp {self.ytdlp_version} is {age} days old. {UPDATE_YTDLP}")
+        try:
+            await ffmpeg.version(self.ffmpeg_path)
+        except process.ChildFailed as error:
+            problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or install the requirements again.")
+        if await self._javascript_runtime() == "":
+            warnings.append(NO_RUNTIME)
+        if not await self.artifacts.writable():
+            problems.append("The downloads folder cannot be written. Check its owner and rights, and its disk.")
+        elif not await self.artifacts.room():
+            problems.append("The disk is full. Make room, or lower [storage] disk_budget_mb.")
+        if self.journal.failing:
+            problems.append("The journal cannot be written. Check the disk and the rights of the state folder.")
+        return problems, warnings
+
+    async def _javascript_runtime(self) -> str:
+        """Asked once: it takes a process start."""
+        if self._runtime is None:
+            self._runtime = await ytdlp.javascript_runtime()
+        return self._runtime
+
+
+UPDATE_YTDLP = "Update it: `.venv/bin/pip install --upgrade 'yt-dlp[default,deno]'`, then restart the server."
+NO_RUNTIME = (
+    "yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. "
+    "Install its own: `.venv/bin/pip install 'yt-dlp[default,deno]'`."
+)
+
+
+def ytdlp_age(version: str) -> int | None:
+    """Days since the release that `version` (YYYY.MM.DD…) names."""
+    found = re.match(r"(\d{4})\.(\d{1,2})\.(\d{1,2})", version)
+    if not found:
+        return None
+    return (datetime.now(UTC).date() - date(*map(int, found.groups()))).days

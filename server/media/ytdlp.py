@@ -1,0 +1,296 @@
+"""yt-dlp: which options a run gets, what it says, and what its failures mean.
+
+The run itself happens in `ytdlp_child.py`, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+
+from .. import errors, youtube_url
+from ..config import Config, ConfigError
+from ..jobs import Media, Source
+from . import process
+
+CHILD = f"{__package__}.ytdlp_child"
+
+#: What `[ytdlp] args` may change: how YouTube is reached, never what is fetched, where it goes or what is run.
+#: The names are the destinations of yt-dlp's own option parser. Not among them: what prints to stdout, which is where
+#: the audio goes (`--print-traffic`), and what begins a download anew in mid-stream (`--throttled-rate`).
+OPERATOR_MAY_SET = (
+    *("buffersize", "client_certificate", "client_certificate_key", "client_certificate_password", "compat_opts"),
+    *("cookiesfrombrowser", "extractor_args", "extractor_retries", "file_access_retries", "fragment_retries"),
+    *("geo_bypass", "geo_verification_proxy", "headers", "http_chunk_size", "impersonate", "js_runtimes"),
+    *("legacy_server_connect", "mark_watched", "max_sleep_interval", "netrc_location", "no_warnings"),
+    *("noresizebuffer", "password", "proxy", "ratelimit", "referer", "retries", "retry_sleep", "sleep_interval"),
+    *("sleep_interval_requests", "socket_timeout", "source_address", "twofactor", "usenetrc", "user_agent"),
+    *("username", "verbose", "videopassword"),
+)
+
+#: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
+_COOKIES = re.compile("#( Netscape)? HTTP Cookie File")
+#: They would turn the text that follows a title around.
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+#: yt-dlp's words for what went wrong, lower-cased, and what they mean. The first that fits counts.
+FAILURES: tuple[tuple[str, type[errors.JobError]], ...] = (
+    ("not a bot", errors.BotCheck),
+    ("private video", errors.VideoPrivate),
+    ("video is private", errors.VideoPrivate),
+    ("members-only", errors.MembersOnly),
+    ("join this channel", errors.MembersOnly),
+    ("members on level", errors.MembersOnly),
+    ("confirm your age", errors.AgeRestricted),
+    ("age-restricted", errors.AgeRestricted),
+    ("inappropriate for some users", errors.AgeRestricted),
+    ("available in your country", errors.GeoBlocked),
+    ("blocked it in your country", errors.GeoBlocked),
+    ("geo restriction", errors.GeoBlocked),
+    ("live event will begin", errors.Upcoming),
+    ("premieres in", errors.Upcoming),
+    ("premiere will begin", errors.Upcoming),
+    ("live stream recording is not available", errors.LiveStream),
+    ("http error 429", errors.SourceRateLimited),
+    ("try again later", errors.SourceRateLimited),
+    ("rate-limited", errors.SourceRateLimited),
+    ("requested format is not available", errors.NoAudio),
+    ("no video formats found", errors.NoAudio),
+    ("http error 403", errors.SourceForbidden),
+    ("more expected", errors.Truncated),
+    ("video unavailable", errors.VideoUnavailable),
+    ("video is unavailable", errors.VideoUnavailable),
+    ("not available", errors.VideoUnavailable),
+    ("has been removed", errors.VideoUnavailable),
+    ("been terminated", errors.VideoUnavailable),
+    ("no space left on device", errors.DiskFull),
+    ("read timed out", errors.Timeout),
+    ("read operation timed out", errors.Timeout),
+    ("giving up after", errors.NetworkError),
+    ("failed to resolve", errors.NetworkError),
+    ("connection", errors.NetworkError),
+    ("timed out", errors.NetworkError),
+    ("timeout", errors.NetworkError),
+    ("unable to download", errors.NetworkError),
+    ("unable to connect", errors.NetworkError),
+    ("certificate", errors.NetworkError),
+    ("network", errors.NetworkError),
+    ("proxy", errors.NetworkError),
+    ("http error 5", errors.NetworkError),
+    ("ended without audio", errors.NoAudio),
+)
+
+
+class BrokenPipe(errors.JobError):
+    """yt-dlp could not hand on its audio: whoever should have read it is the one that failed."""
+
+    code = errors.EncodeFailed.code
+    text = errors.EncodeFailed.text
+
+
+def failure(message: str, log: str = "") -> errors.JobError:
+    """The job error that yt-dlp's `message` amounts to; where it says nothing, its warnings in `log` may."""
+    if "broken pipe" in message.lower():
+        return BrokenPipe()
+    for text in (message, log):
+        said = text.lower().replace("’", "'")
+        for fragment, error in FAILURES:
+            if fragment in said:
+                return error("YouTube stopped sending. Try again later.") if error is errors.Timeout else error()
+    return errors.JobFailed("yt-dlp could not convert this video. Updating yt-dlp often helps.")
+
+
+def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list[str]:
+    """The command line of a run, without the operator's own arguments."""
+    argv = [
+        "--ignore-config",
+        "--no-plugin-dirs",
+        "--no-remote-components",
+        "--no-update",
+        "--use-extractors", "youtube",
+        "--no-playlist",
+        "--abort-on-error",
+        "--format", "bestaudio[acodec!=none]/best[acodec!=none]",
+        "--output", "-",
+        "--no-part",
+        "--no-progress",
+        "--fixup", "never",
+        "--color", "never",
+        "--max-filesize", f"{config.audio.max_source_mb}M",
+        "--socket-timeout", "15",
+        "--retries", "3",
+        "--extractor-retries", "1",
+        "--cache-dir", str(cache),
+    ]  # fmt: skip
+    if config.ytdlp.proxy:
+        argv += ["--proxy", config.ytdlp.proxy]
+    if config.ytdlp.ca_file:
+        argv += ["--compat-options", "no-certifi"]
+    if cookies:
+        argv += ["--cookies", str(cookies)]
+    return argv
+
+
+async def check(config: Config, cache: Path) -> str:
+    """Prove that yt-dlp can be run and that the operator's arguments are harmless, and return its version.
+
+    Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
+    """
+    base, own = options(config, cache=cache), list(config.ytdlp.args)
+    async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET) as child:
+        report = await _event(child)
+    if report is None:
+        raise ConfigError("yt-dlp cannot be imported: run `make run` again, or `pip install -e .` in the environment")
+    found = " ".join(report["named"]) or "none"
+    if report["problem"]:
+        raise ConfigError(f"ytdlp.args: expected options of yt-dlp that work here, found {found}: {report['problem']}")
+    if report["changed"]:
+        raise ConfigError(
+            "ytdlp.args: expected options that change how YouTube is reached (proxy, sleep, extractor-args …), "
+            f"found {found}, which would also change: {', '.join(report['changed'])}"
+        )
+    return str(report["version"])
+
+
+def check_cookies(config: Config) -> None:
+    """Look whether each run will be able to take its copy of the cookies file. Blocking. Raises ConfigError."""
+    path = config.ytdlp.cookies
+    if path is None:
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_netscape = _COOKIES.match(file.readline())
+        why = "" if is_netscape else "not in Netscape's format"
+    except OSError as error:
+        why = error.strerror or str(error)
+    except UnicodeDecodeError:
+        why = "no text"
+    if why:
+        raise ConfigError(
+            f"{config.file}: ytdlp.cookies: expected a cookies.txt in Netscape's format, found {str(path)!r} ({why}). "
+            'Export it from a browser, or set it to ""'
+        )
+
+
+def make_ca_bundle(ca_file: Path, bundle: Path) -> None:
+    """Write the system's certificate authorities and the extra one into `bundle`. Blocking. Raises ConfigError."""
+    try:
+        extra = ca_file.read_text()
+        ssl.create_default_context().load_verify_locations(cadata=extra)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise ConfigError(f"ytdlp.ca_file: expected a PEM certificate, found {str(ca_file)!r}: {error}") from error
+    system = ssl.get_default_verify_paths().cafile
+    authorities = Path(system).read_text() if system else ""
+    bundle.write_text(authorities + "\n" + extra)
+
+
+class Run:
+    """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods."""
+
+    def __init__(self, child: process.Forked) -> None:
+        self.child = child
+        self.sample_rate: int | None = None
+        self.channels: int | None = None
+        self._downloaded = False
+
+    async def media(self) -> Media:
+        """What the video is. Raises the JobError that says why there is none."""
+        event = await self._next()
+        if event["event"] != "media":
+            raise errors.JobFailed()
+        self.sample_rate, self.channels = event["sample_rate"], event["channels"]
+        bitrate, date = event["bitrate_kbps"], event["date"]
+        return Media(
+            title=_line(event["title"]) or "Untitled",
+            artist=_line(event["artist"]),
+            duration=float(event["duration"] or 0),
+            date=f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else "",
+            source=Source(_codec(event["codec"]), round(bitrate) if bitrate else None),
+        )
+
+    async def cover(self) -> Path | None:
+        """The thumbnail as it came, or None. A short clip may be downloaded before its cover comes."""
+        while (event := await self._next())["event"] != "cover":
+            self._downloaded = True
+        return Path(event["file"]) if event["file"] else None
+
+    async def finish(self) -> None:
+        """Returns once all audio was handed on. Raises the JobError that says why it was not."""
+        while not self._downloaded:
+            self._downloaded = (await self._next())["event"] == "downloaded"
+
+    async def _next(self) -> dict[str, Any]:
+        event = await _event(self.child)
+        if event is None:
+            raise errors.JobFailed() from process.ChildFailed(f"yt-dlp ended with {await self.child.wait()}")
+        if event["event"] == "refused":
+            raise errors.JOB_ERRORS[event["code"]]()
+        if event["event"] == "failed":
+            cause = process.ChildFailed(event["message"], stderr=event["log"])
+            raise failure(event["message"], event["log"]) from cause
+        return event
+
+
+@asynccontextmanager
+async def run(
+    config: Config, video_id: str, *, folder: Path, cache: Path, ca_bundle: Path | None
+) -> AsyncIterator[Run]:
+    """One run for one video, working in `folder`; it has ended when the block is left."""
+    cookies = await _copy_cookies(config.ytdlp.cookies, folder) if config.ytdlp.cookies else None
+    argv = options(config, cache=cache, cookies=cookies) + list(config.ytdlp.args)
+    rules = {
+        "max_duration": config.audio.max_duration,
+        "cover": config.audio.cover,
+        # Left to itself, Deno keeps its cache in the home folder, which a service may not have.
+        "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
+        "folder": str(folder),
+    }
+    async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
+        yield Run(child)
+
+
+async def _copy_cookies(cookies: Path, folder: Path) -> Path:
+    """yt-dlp rewrites its cookies file, and two runs would corrupt it: each gets its own copy."""
+    copy = folder / "cookies.txt"
+    try:
+        async with aiofiles.open(cookies, "rb") as source, aiofiles.open(copy, "wb") as target:
+            await target.write(await source.read())
+    except OSError as error:
+        raise errors.JobFailed("The server's cookies file cannot be read. Its owner can run `doctor`.") from error
+    return copy
+
+
+async def _event(child: process.Forked) -> dict[str, Any] | None:
+    """The child's next event; None when it ended without one."""
+    line = await child.events.readline()
+    if not line.endswith(b"\n"):
+        return None
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def _line(text: str) -> str:
+    """One line without control characters, writing-direction overrides and lone surrogates: it is shown to people."""
+    kept = (c if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") else " " for c in text if c not in _OVERRIDES)
+    return " ".join("".join(kept).split())
+
+
+def _codec(acodec: str | None) -> str:
+    """The family's name: `mp4a.40.2` is `aac`."""
+    name = (acodec or "unknown").split(".")[0].lower()
+    return {"mp4a": "aac"}.get(name, name)
+
+
+async def javascript_runtime() -> str:
+    """The JavaScript runtime yt-dlp finds by itself, like `deno 2.9.8`; empty when there is none."""
+    async with process.fork(CHILD, "runtime") as child:
+        event = await _event(child)
+    return str(event["runtime"]) if event else ""

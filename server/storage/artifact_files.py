@@ -1,0 +1,185 @@
+"""One artifact on disk: `NAME.mp3` with `NAME.json`, which says what it is, and maybe `NAME.jpg`. All of this blocks.
+
+The MP3 comes last and goes first, so that a half-made artifact never looks whole. NAME is
+`{video_id}-{bitrate}-{token}`; a video id may begin with "-", so a name must never reach a command line bare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..jobs import Artifact, Media, Source
+
+log = logging.getLogger(__name__)
+
+#: Where attempts work, in the folder of the finished files.
+STAGING = ".staging"
+#: The version of the description beside each MP3.
+VERSION = 1
+
+_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg)")
+
+
+def sweep(folder: Path) -> list[tuple[str, int, Artifact, int]]:
+    """Make `folder`, remove what is no part of a complete artifact, and say what is there, oldest first.
+
+    Each as (video id, kbit/s, artifact, bytes of all its files). Only what has a name of our own is removed, and all of
+    the staging folder. Raises OSError.
+    """
+    staging = folder / STAGING
+    folder.mkdir(parents=True, exist_ok=True)
+    make_private(staging)
+    for leftover in staging.iterdir():
+        remove_tree(leftover)
+    ours = {path: match for path in folder.iterdir() if (match := _own_file(path))}
+    found: list[tuple[int, str, int, Artifact, int]] = []
+    complete: set[Path] = set()
+    for path, match in ours.items():
+        if path.suffix == ".mp3" and (read := _read(path)) is not None:
+            artifact, size = read
+            complete |= _files(path)
+            found.append((path.stat().st_mtime_ns, match["video_id"], int(match["bitrate"]), artifact, size))
+    stray = ours.keys() - complete
+    for path in stray:
+        path.unlink(missing_ok=True)
+    if stray:
+        log.info("%s: swept %d files that were no part of a complete artifact", folder, len(stray))
+    found.sort(key=lambda item: item[0])
+    return [item[1:] for item in found]
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` for its owner only, unless it is there, and those above it, which somebody may have removed."""
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def disk_usage(staging: Path) -> tuple[int, int]:
+    """Total and free bytes of the disk. Raises OSError."""
+    make_private(staging)
+    usage = shutil.disk_usage(staging)
+    return usage.total, usage.free
+
+
+def try_to_write(staging: Path) -> None:
+    """Make a file and leave nothing of it. Raises OSError."""
+    make_private(staging)
+    with tempfile.TemporaryFile(dir=staging):
+        pass
+
+
+def key_of(artifact: Artifact) -> tuple[str, int]:
+    """Its video id and kbit/s, by its name. Raises ValueError for a name that is not ours."""
+    match = _OWN_NAME.fullmatch(artifact.path.name)
+    if match is None:
+        raise ValueError(artifact.path.name)
+    return match["video_id"], int(match["bitrate"])
+
+
+def _own_file(path: Path) -> re.Match[str] | None:
+    return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
+
+
+def _files(path: Path) -> set[Path]:
+    return {path, path.with_suffix(".json"), path.with_suffix(".jpg")}
+
+
+def _read(path: Path) -> tuple[Artifact, int] | None:
+    """The artifact at `path` and the bytes of all its files, or None when it is not complete."""
+    size = path.stat().st_size
+    described = _read_sidecar(path.with_suffix(".json"))
+    if described is None or described[0] != size:
+        return None
+    cover = path.with_suffix(".jpg")
+    total = sum(file.stat().st_size for file in _files(path) if file.exists())
+    return Artifact(path, size, described[1], cover if cover.exists() else None), total
+
+
+def publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[Artifact, int]:
+    """Give `audio` its final name `path`, last of all its files; the artifact and the bytes of all its files.
+
+    Raises OSError; then nothing under a final name remains.
+    """
+    try:
+        _sync(audio)
+        size = audio.stat().st_size
+        sidecar = audio.with_suffix(".json")
+        _write_sidecar(sidecar, size, media)
+        _sync(sidecar)
+        if cover is not None:
+            picture = path.with_suffix(".jpg")
+            shutil.copyfile(cover, picture)  # not moved: it is shown from where it is until the conversion is completed
+            _sync(picture)
+        sidecar.replace(path.with_suffix(".json"))
+        audio.replace(path)
+        _sync(path.parent)
+        total = sum(file.stat().st_size for file in _files(path) if file.exists())
+    except BaseException:
+        unlink(path)
+        raise
+    return Artifact(path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
+
+
+def is_whole(artifact: Artifact) -> bool:
+    """Whether the MP3 is on disk, of the size it was published with."""
+    try:
+        return artifact.path.stat().st_size == artifact.size
+    except OSError:
+        return False
+
+
+def unlink(path: Path) -> None:
+    """Remove an artifact's files, the MP3 first. Missing ones are fine. Raises OSError."""
+    for file in (path, path.with_suffix(".json"), path.with_suffix(".jpg")):
+        file.unlink(missing_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or folder with all in it, or log that it cannot be."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        log.warning("%s: cannot be removed", path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_sidecar(path: Path, size: int, media: Media) -> None:
+    """Say that an MP3 of `size` bytes was made from `media`. Raises OSError."""
+    path.write_text(json.dumps({"v": VERSION, "size": size, "media": dataclasses.asdict(media)}))
+
+
+def _read_sidecar(path: Path) -> tuple[int, Media] | None:
+    """The MP3's size and what it was made from; None when the file is missing or says neither. Raises OSError."""
+    try:
+        described = json.loads(path.read_bytes())
+        if described["v"] != VERSION or not isinstance(described["size"], int):
+            return None
+        return described["size"], _media(described["media"])
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _media(table: dict[str, Any]) -> Media:
+    media = Media(**{**table, "source": Source(**table["source"])})
+    texts = (media.title, media.artist, media.date, media.source.codec)
+    numbers = (media.duration, media.source.bitrate_kbps or 0)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
+        raise TypeError("a field of another type")
+    return media

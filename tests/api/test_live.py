@@ -1,0 +1,347 @@
+"""The download link while the MP3 is being made: read as it grows, by anybody, at any pace, and never short."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import StartApi
+from support.api import SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
+
+from server import errors
+from server.config import JobsConfig
+from server.http import downloads
+
+CUT = (asyncio.IncompleteReadError, ConnectionError)
+#: More than the sockets between server and client hold.
+LARGE = 8 << 20
+
+
+@asynccontextmanager
+async def reading(api: Api, conversion_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The chunks of a live download whose head has come."""
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        status, headers = await read_head(reader)
+        assert (status, headers["Transfer-Encoding"], headers["Content-Type"]) == (200, "chunked", "audio/mpeg")
+        yield read_chunks(reader)
+
+
+async def whole(api: Api, conversion_id: str) -> bytes:
+    """One reader's bytes, live or not. Raises one of CUT when they are cut off."""
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = checked(await read_answer(reader))
+        assert answer.status == 200, answer
+        return answer.body
+
+
+async def started(api: Api, video_id: str = "led-growing") -> tuple[str, Take]:
+    conversion_id = (await api.convert(video_id))["conversion_id"]
+    return conversion_id, await api.studio.take(video_id)
+
+
+async def test_bytes_come_as_they_are_made(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.know()
+    take.grow(b"first ")
+    async with reading(api, conversion_id) as chunks:
+        for piece in (b"first ", b"second ", b"third"):
+            if piece != b"first ":
+                take.grow(piece)
+            assert await anext(chunks) == piece
+        take.finish()
+        assert [chunk async for chunk in chunks] == []
+    assert (await api.get(link(conversion_id))).body == b"first second third"
+
+
+async def test_a_player_may_leave_out_the_tag(api: Api) -> None:
+    conversion_id, take = await started(api)
+    tag = b"ID3\x03\0\0" + bytes([0, 0, 2, 4]) + b"t" * (2 * 128 + 4)  # its size in four times seven bits
+    take.grow(tag[:100])
+    untagged = asyncio.create_task(api.get(f"{link(conversion_id)}?tag=no"))
+    tagged = asyncio.create_task(api.get(link(conversion_id)))
+    take.grow(tag[100:] + b"sound ")
+    take.grow(b"and more")
+    take.finish()
+    assert (await untagged).body == b"sound and more"
+    assert (await tagged).body == tag + b"sound and more"
+
+
+async def test_ten_readers_who_come_at_any_moment_hear_the_same_from_the_first_byte(api: Api) -> None:
+    conversion_id, take = await started(api)
+    readers = []
+    for step in range(10):
+        readers.append(asyncio.create_task(whole(api, conversion_id)))
+        take.grow(bytes([step]) * 10_000, step * 10)
+        await asyncio.sleep(0.01)
+    take.finish()
+    heard = await asyncio.gather(*readers)
+    made = b"".join(bytes([step]) * 10_000 for step in range(10))
+    assert set(heard) == {made}
+    assert (await api.get(link(conversion_id))).body == made
+
+
+async def test_a_link_fetched_at_once_waits_for_the_audio(api: Api) -> None:
+    conversion_id, take = await started(api)
+    reader = asyncio.create_task(whole(api, conversion_id))
+    await asyncio.sleep(0.05)
+    take.grow(b"sound")
+    take.finish()
+    assert await reader == b"sound"
+
+
+async def test_a_link_of_a_queued_conversion_waits_for_its_turn(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    _, first = await started(api, "led-first--")
+    conversion_id = (await api.convert("led-second-"))["conversion_id"]
+    reader = asyncio.create_task(whole(api, conversion_id))
+    await asyncio.sleep(0.05)
+    first.fail(errors.VideoPrivate())
+    take = await api.studio.take("led-second-")
+    take.grow(b"sound")
+    take.finish()
+    assert await reader == b"sound"
+
+
+async def test_a_range_of_an_unfinished_file_is_the_whole_and_can_be_resumed_later(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"0123456789")
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\nRange: bytes=4-\r\n\r\n".encode())
+        status, headers = await read_head(reader)
+        assert (status, "Content-Range" in headers) == (200, False)
+        assert await anext(read_chunks(reader)) == b"0123456789"
+    take.grow(b"abcdef")
+    take.finish()
+    await api.status(conversion_id, wait=5)
+    rest = await api.get(link(conversion_id), headers={"Range": "bytes=10-"})
+    assert (rest.status, rest.body) == (206, b"abcdef")
+
+
+async def test_head_of_an_unfinished_file_answers_at_once_and_promises_no_length(api: Api) -> None:
+    conversion_id, take = await started(api)
+    for _ in range(2):
+        head = await api.request("HEAD", link(conversion_id), key=None)
+        assert (head.status, head.headers["Content-Type"]) == (200, "audio/mpeg")
+        assert "Content-Length" not in head.headers
+        take.grow(b"sound")
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "is tried again", "is shut down"])
+async def test_readers_are_cut_off_when_the_conversion(api: Api, end: str) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"half of")
+    async with reading(api, conversion_id) as first, reading(api, conversion_id) as second:
+        assert await anext(first) == await anext(second) == b"half of"
+        if end == "fails":
+            take.fail(errors.VideoPrivate())
+        elif end == "is tried again":
+            take.fail(errors.NetworkError())
+        elif end == "is cancelled":
+            await api.request("DELETE", f"/status/{conversion_id}")
+        else:
+            await api.engine.drain(0)
+        for chunks in (first, second):
+            with pytest.raises(CUT):
+                await anext(chunks)
+    if end == "is tried again":
+        again = await api.studio.take("led-growing", 2)
+        again.grow(b"the whole")
+        again.finish()
+        assert await whole(api, conversion_id) == b"the whole"
+
+
+async def test_a_retry_before_the_first_byte_cuts_nobody(api: Api) -> None:
+    conversion_id, take = await started(api)
+    reader = asyncio.create_task(whole(api, conversion_id))
+    await asyncio.sleep(0.05)
+    take.fail(errors.NetworkError())
+    again = await api.studio.take("led-growing", 2)
+    again.grow(b"sound")
+    again.finish()
+    assert await reader == b"sound"
+
+
+async def test_a_failure_before_the_first_byte_is_the_jobs_own_error(api: Api) -> None:
+    conversion_id, take = await started(api)
+    reader = asyncio.create_task(api.get(link(conversion_id), key=None))
+    await asyncio.sleep(0.05)
+    take.fail(errors.GeoBlocked())
+    answer = await reader
+    assert (answer.status, answer.code, answer.message) == (404, "GEO_BLOCKED", errors.GeoBlocked.text)
+
+
+async def test_a_cancel_before_the_first_byte_is_404(api: Api) -> None:
+    conversion_id, _ = await started(api)
+    reader = asyncio.create_task(api.get(link(conversion_id), key=None))
+    await asyncio.sleep(0.05)
+    await api.request("DELETE", f"/status/{conversion_id}")
+    answer = await reader
+    assert (answer.status, answer.code) == (404, "CONVERSION_NOT_FOUND")
+
+
+async def test_one_callers_cancel_cuts_only_that_callers_readers(api: Api) -> None:
+    first, take = await started(api)
+    second = (await api.convert("led-growing"))["conversion_id"]
+    take.grow(b"one ")
+    async with reading(api, first) as cancelled, reading(api, second) as kept:
+        assert await anext(cancelled) == await anext(kept) == b"one "
+        await api.request("DELETE", f"/status/{first}")
+        with pytest.raises(CUT):
+            await anext(cancelled)
+        take.grow(b"two")
+        take.finish()
+        assert b"".join([chunk async for chunk in kept]) == b"two"
+    assert (await api.status(second))["status"] == "completed"
+
+
+async def test_a_reader_that_leaves_harms_nobody_and_is_no_error(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    conversion_id, take = await started(api)
+    async with api.connected() as (_, writer):  # before the first byte
+        writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await asyncio.sleep(0.05)
+    take.grow(b"one ")
+    async with reading(api, conversion_id) as staying:
+        async with reading(api, conversion_id) as leaving:
+            assert await anext(leaving) == await anext(staying) == b"one "
+        take.grow(b"two ")
+        assert await anext(staying) == b"two "
+    for _ in range(5):
+        take.grow(b"three ")
+        await asyncio.sleep(0.01)
+    take.finish()
+    assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_reader_that_leaves_a_finished_file_is_no_error(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"x" * LARGE)
+    take.finish()
+    await api.status(conversion_id, wait=5)
+    for _ in range(5):
+        async with api.connected() as (reader, writer):
+            writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await read_head(reader))[0] == 200
+    await asyncio.sleep(0.05)
+    assert len((await api.get(link(conversion_id))).body) == LARGE
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_reader_that_stalls_holds_nobody_back(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"a" * LARGE)
+    async with reading(api, conversion_id) as stalled:
+        assert await anext(stalled)
+        async with reading(api, conversion_id) as quick:
+            take.grow(b"b" * 100)
+            take.finish()
+            assert sum([len(chunk) async for chunk in quick]) == LARGE + 100
+        assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+        assert sum([len(chunk) async for chunk in stalled]) > LARGE / 2, "and gets the rest all the same"
+
+
+async def test_http_10_gets_the_finished_file_only(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"half of ")
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.0\r\n\r\n".encode())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read(1)
+        take.grow(b"it")
+        take.finish()
+        answer = await read_answer(reader)
+        assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "10", b"half of it")
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_nothing_to_send_for_long_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    assert 45 <= downloads.PATIENCE < 60, "proxies give up at 60"
+    monkeypatch.setattr(downloads, "PATIENCE", 0.1)
+    conversion_id, take = await started(api)
+    if version == "1.0":
+        take.grow(b"half of")
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        answer = checked(await read_answer(reader))
+    assert (answer.status, answer.code) == (503, "NOT_READY")
+    assert int(answer.headers["Retry-After"]) > 0
+    take.grow(b"it")
+    take.finish()
+    assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+
+
+async def test_patience_counts_from_the_request_on_whatever_else_happens(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    conversion_id, take = await started(api)
+    reader = asyncio.create_task(api.get(link(conversion_id)))
+    async with asyncio.timeout(SOON):
+        while not reader.done():
+            take.job.changed.notify()
+            await asyncio.sleep(0.01)
+    assert (await reader).code == "NOT_READY"
+
+
+async def test_a_waiting_reader_is_told_when_the_server_stops(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    await started(api, "led-first--")
+    conversion_id = (await api.convert("led-second-"))["conversion_id"]
+    reader = asyncio.create_task(api.get(link(conversion_id)))
+    await asyncio.sleep(0.05)
+    await api.engine.drain(0)
+    answer = await reader
+    assert (answer.status, answer.code) == (503, "SHUTTING_DOWN")
+
+
+async def test_what_is_made_between_a_last_look_and_the_end_is_read_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversion_id, take = await started(api)
+    opened = downloads._opened
+
+    class Hesitant:
+        """A file whose end is reported late: meanwhile it grows and is finished."""
+
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        async def read(self, size: int) -> bytes:
+            chunk: bytes = await self.file.read(size)
+            if not chunk and not take.end.done():
+                take.grow(b"the end")
+                take.finish()
+                await api.status(conversion_id, wait=5)
+            return chunk
+
+    @asynccontextmanager
+    async def hesitantly(path: Path) -> AsyncIterator[Hesitant]:
+        async with opened(path) as file:
+            yield Hesitant(file)
+
+    monkeypatch.setattr(downloads, "_opened", hesitantly)
+    take.grow(b"the beginning, ")
+    assert await whole(api, conversion_id) == b"the beginning, the end"
+
+
+async def test_an_artifact_published_while_readers_follow_is_read_to_its_end(api: Api) -> None:
+    """The last bytes and the end may come in one moment."""
+    for number in range(20):
+        conversion_id, take = await started(api, f"led-quick{number:02d}")
+        readers = [asyncio.create_task(whole(api, conversion_id)) for _ in range(3)]
+        take.grow(b"a" * 1000)
+        await asyncio.sleep(0.002 * (number % 5))
+        take.grow(b"b" * 100_000)
+        take.finish()
+        for body in await asyncio.gather(*readers):
+            assert body == b"a" * 1000 + b"b" * 100_000

@@ -1,0 +1,287 @@
+"""The commands as an operator types them: what they print, and one line with exit status 2 for what is to change."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from support.commandline import started, ytmp3d
+from support.serverprocess import ROOT, until
+
+from server import __version__
+from server.commands.cli import main
+from server.commands.serve import AUTOMATIC
+
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
+KEY = re.compile(r"ytmp3d_[A-Za-z0-9_-]{32}")
+#: For YTMP3D_KEY.
+SECRET = "of-the-environment"
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2 and done.stdout == "", done
+    (line,) = done.stderr.splitlines()
+    for word in words:
+        assert word in line, line
+
+
+def ask(url: str, key: str, path: str = "/status") -> int:
+    return requests.get(url + path, headers={"Authorization": f"Bearer {key}"}, timeout=10).status_code
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """A command that ends by itself, run in this process, which is quicker."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        try:
+            status = main([str(one) for one in arguments])
+        except SystemExit as refusal:  # argparse's
+            status = refusal.code if isinstance(refusal.code, int) else 1
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess([str(one) for one in arguments], status, printed.out, printed.err)
+
+    return run
+
+
+# ---- keys
+
+
+def test_a_key_is_made_listed_disabled_enabled_and_deleted(here: Here, tmp_path: Path) -> None:
+    made = here("keys", "create", "anna", "--per-minute", 7)
+    assert made.returncode == 0 and KEY.fullmatch(made.stdout.strip())
+    assert "only time" in made.stderr
+    stored = (tmp_path / "keys.toml").read_text()
+    assert made.stdout.strip() not in stored and "sha256" in stored
+    assert stat.S_IMODE((tmp_path / "keys.toml").stat().st_mode) == 0o600
+    assert here("keys", "create", "ben").returncode == 0
+    for action, words in (("disable", "disabled"), ("enable", "enabled")):
+        done = here("keys", action, "anna")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.startswith(f'{words.capitalize()} "anna". A running server ')
+        assert "within two seconds" in done.stderr
+        first, second = here("keys", "list").stdout.splitlines()
+        assert first.startswith("anna") and words in first and "7 per minute" in first
+        assert second.startswith("ben") and "default limits" in second
+    done = here("keys", "delete", "anna")
+    assert done.returncode == 0 and done.stderr.startswith('Deleted "anna". A running server refuses it within two')
+    (left,) = here("keys", "list").stdout.splitlines()
+    assert left.startswith("ben")
+
+
+def test_no_keys_are_an_empty_list_and_the_command_that_makes_one(here: Here, config: Path) -> None:
+    done = here("keys", "list")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "There are no keys in keys.toml. Make one: python -m server keys create NAME\n"
+    done = here("keys", "--config", config, "list")
+    assert done.stderr.endswith(f": python -m server keys --config {config} create NAME\n")
+
+
+def test_a_key_may_have_the_name_of_the_automatic_one(here: Here) -> None:
+    """So that who has begun without a key sees those conversions with the first of their own."""
+    assert here("keys", "create", AUTOMATIC).returncode == 0
+
+
+def test_keys_live_beside_the_configuration(here: Here, config: Path, tmp_path: Path) -> None:
+    assert here("keys", "--config", config, "create", "anna").returncode == 0
+    assert config.with_name("keys.toml").exists() and not (tmp_path / "keys.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "a name"), ("keys.toml", "'a name'")),
+        (("create", "env"), ("YTMP3D_KEY",)),
+        (("disable", "nobody"), ("no key", "nobody")),
+        (("enable", "nobody"), ("no key", "nobody")),
+        (("delete", "nobody"), ("no key", "nobody")),
+    ],
+)
+def test_what_cannot_be_done_to_a_key_is_one_line(
+    here: Here, tmp_path: Path, arguments: tuple[str, ...], words: Any
+) -> None:
+    refused(here("keys", *arguments), *words)
+
+
+def test_a_name_is_for_one_key(here: Here, tmp_path: Path) -> None:
+    first = here("keys", "create", "anna")
+    refused(here("keys", "create", "anna"), "already", "anna")
+    assert first.returncode == 0
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", ""])
+def test_a_limit_is_a_whole_number_from_one(here: Here, tmp_path: Path, number: str) -> None:
+    done = here("keys", "create", "anna", f"--per-day={number}")
+    assert done.returncode == 2 and "--per-day" in done.stderr
+    assert not (tmp_path / "keys.toml").exists()
+
+
+def test_a_broken_keys_file_is_named_and_kept(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").write_text("[keys.anna]\nsha256 = 7\n")
+    refused(here("keys", "create", "ben"), "keys.toml", "keys.anna.sha256")
+    refused(here("serve", "--port", 0), "keys.toml", "keys.anna.sha256")
+    assert (tmp_path / "keys.toml").read_text() == "[keys.anna]\nsha256 = 7\n"
+
+
+# ---- what is wrong with the configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[server]\nprot = 1\n", ("config.toml", "server.prot", "unknown")),
+        ('[server]\nport = "80"\n', ("config.toml", "server.port", "0 to 65535", "'80'")),
+        ("[jobs]\nslots = -1\n", ("config.toml", "jobs.slots", "-1")),
+        ("[nothing]\n", ("config.toml", "[nothing]")),
+        ("[server\n", ("config.toml", "not valid TOML")),
+        ('[ytdlp]\nargs = ["--exec", "rm"]\n', ("--exec",)),
+        ('[ytdlp]\nargs = ["--no-such-option"]\n', ("no-such-option",)),
+        ('[ffmpeg]\npath = "no-ffmpeg"\n', ("no-ffmpeg",)),
+        ('[ytdlp]\nargs = ["--help"]\n', ("--help",)),
+        ('[ytdlp]\nca_file = "no-ca.pem"\n', ("ytdlp.ca_file", "no-ca.pem", "No such file")),
+        ('[ytdlp]\nca_file = "."\n', ("ytdlp.ca_file", "Is a directory")),
+        ('[ytdlp]\nca_file = "config.toml"\n', ("ytdlp.ca_file", "a PEM certificate", "config.toml")),
+        ('[ytdlp]\ncookies = "none.txt"\n', ("config.toml: ytdlp.cookies", "none.txt", "No such file", "Export it")),
+        ('[ytdlp]\ncookies = "."\n', ("config.toml: ytdlp.cookies", "Is a directory", "Export it")),
+        ('[ytdlp]\ncookies = "config.toml"\n', ("config.toml: ytdlp.cookies", "not in Netscape's format", "Export it")),
+        ('[storage]\nstate = "static/downloads"\n', ("config.toml: storage.state", "neither storage.downloads nor")),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_status_2(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    refused(ytmp3d("serve", "--port", 0, cwd=tmp_path), *words)
+
+
+def test_a_configuration_that_is_named_must_be_there(here: Here) -> None:
+    for command in (("serve",), ("keys", "--config", "none.toml", "list")):
+        arguments = command if "--config" in command else (*command, "--config", "none.toml")
+        refused(here(*arguments), "none.toml", "no such file")
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "80.5"])
+def test_a_port_is_a_port(here: Here, port: str) -> None:
+    done = here("serve", f"--port={port}")
+    assert done.returncode == 2 and "--port" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("nothing",), ("keys",), ("keys", "create"), ("serve", "--nothing")])
+def test_what_is_no_command_is_told_what_is(here: Here, arguments: tuple[str, ...]) -> None:
+    done = here(*arguments)
+    assert done.returncode == 2 and "usage:" in done.stderr
+
+
+def test_a_python_without_what_is_needed_is_told_how_to_get_it(tmp_path: Path) -> None:
+    """As by `python3 -m server`, where that is the system's."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "server", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    refused(done, "No module named", "Run `make demo` once, then .venv/bin/python -m server")
+    old = "sys.version_info, sys.version = (3, 10, 1), '3.10.1 (old)'"
+    script = f"import runpy, sys; {old}; runpy.run_module('server', {{}}, '__main__')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    refused(done, "Python 3.11 or later is needed, this is 3.10.1.", "make demo")
+
+
+def test_the_version_is_told(here: Here) -> None:
+    assert here("--version").stdout == f"ytmp3d {__version__}\n"
+
+
+# ---- where it listens
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104  # it is refused
+def test_without_a_key_it_does_not_listen_beyond_this_machine(config: Path, tmp_path: Path, host: str) -> None:
+    done = ytmp3d("serve", "--config", config, "--host", host, "--port", 0, cwd=tmp_path, YTMP3D_KEY=" ")
+    refused(done, host, f"python -m server keys --config {config} create NAME")
+
+
+def test_a_host_that_is_not_known_is_not_taken_for_one_that_needs_a_key(config: Path, tmp_path: Path) -> None:
+    done = ytmp3d("serve", "--config", config, "--host", "127.0.0.1:80", "--port", 0, cwd=tmp_path)
+    refused(done, "cannot listen on 127.0.0.1:80: ")
+
+
+def test_an_empty_host_is_not_every_address(here: Here) -> None:
+    done = here("serve", "--host", "")
+    assert done.returncode == 2 and "--host: expected an address or host name, found ''" in done.stderr
+
+
+def test_an_address_that_is_taken_or_not_ours_is_one_line(config: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(ytmp3d("serve", "--config", config, "--port", port, cwd=tmp_path), f"127.0.0.1:{port}")
+    done = ytmp3d("serve", "--config", config, "--host", "192.0.2.1", "--port", 0, YTMP3D_KEY=SECRET, cwd=tmp_path)
+    refused(done, "192.0.2.1")
+
+
+def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for key in ("state", "downloads"):
+        (tmp_path / "config.toml").write_text(f'[storage]\n{key} = "file"\n')
+        done = ytmp3d("serve", "--port", 0, cwd=tmp_path)
+        refused(done, f"storage.{key}: expected a folder", "found file: File exists")
+
+
+# ---- serving
+
+
+def test_without_keys_it_makes_one_and_prints_all_that_is_needed(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        (key,) = set(KEY.findall(server.stdout))
+        assert f"listens on {server.url}" in server.stdout and f"{server.url}/#key={key}" in server.stdout
+        assert ask(server.url, key) == 200 and ask(server.url, "YOUR_API_KEY") == 401
+        command = re.search(r"curl (?:.*\\\n)*.*", server.stdout)
+        assert command
+        shown = subprocess.run(["sh", "-c", command[0]], capture_output=True, text=True, timeout=20)
+        assert '"conversion_id"' in shown.stdout, shown
+        assert stat.S_IMODE((config.parent / "state").stat().st_mode) == 0o700
+        assert server.stop() == 0
+        assert not server.port_file.exists()
+        assert key not in server.stderr
+
+
+def test_with_keys_it_makes_none_and_follows_every_change(config: Path, tmp_path: Path) -> None:
+    key = ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path).stdout.strip()
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
+        until(lambda: "curl" in server.stdout, 5)
+        assert not KEY.findall(server.stdout)
+        assert ask(server.url, key) == ask(server.url, SECRET) == 200
+        other = ytmp3d("keys", "--config", config, "create", "ben", cwd=tmp_path).stdout.strip()
+        until(lambda: ask(server.url, other) == 200, 2.5, "a new key works within two seconds")
+        ytmp3d("keys", "--config", config, "disable", "anna", cwd=tmp_path)
+        until(lambda: ask(server.url, key) == 403, 2.5, "a disabled key is refused within two seconds")
+        ytmp3d("keys", "--config", config, "delete", "anna", cwd=tmp_path)
+        until(lambda: ask(server.url, key) == 401, 2.5)
+        assert server.stop(signal.SIGINT) == 0
+
+
+def test_with_a_key_it_listens_where_it_is_told(config: Path, tmp_path: Path) -> None:
+    arguments = ("--config", config, "--host", "0.0.0.0")  # noqa: S104  # for a moment, with a key
+    with started(tmp_path / "server", *arguments, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
+        assert ask(server.url, SECRET) == 200
+
+
+@pytest.mark.parametrize("key", ["fifteen-letters", "with a blank inside", "with-ä-letter-beyond-ascii"])
+def test_a_weak_key_in_the_environment_stops_the_start_and_is_not_shown(config: Path, tmp_path: Path, key: str) -> None:
+    done = ytmp3d("serve", "--config", config, "--port", 0, cwd=tmp_path, YTMP3D_KEY=key)
+    refused(done, "YTMP3D_KEY: expected at least 16 characters")
+    assert key not in done.stderr
+    doctor = ytmp3d("doctor", "--config", config, cwd=tmp_path, YTMP3D_KEY=key)
+    assert doctor.returncode == 1 and "YTMP3D_KEY: expected at least 16 characters" in doctor.stdout
+
+
+def test_two_servers_do_not_share_a_state(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path):
+        refused(ytmp3d("serve", "--config", config, "--port", 0, cwd=tmp_path), "state")

@@ -1,0 +1,120 @@
+"""SIGINT (a Ctrl-C) and SIGTERM at any moment: what is said, with which status it ends, and that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import NewServer
+from support.serverprocess import MARK, ROOT, all_processes, marked, until
+
+pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+class Command:
+    """A command that runs in `folder`, with its temporary files in `tmp` therein."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self._mark = uuid.uuid4().hex
+        self._output, self._errors = folder / "stdout", folder / "stderr"
+        own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.temporary), MARK: self._mark}
+        with self._output.open("wb") as stdout, self._errors.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server", *arguments],
+                cwd=folder, env={**os.environ, **own}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+            )  # fmt: skip
+
+    @property
+    def stdout(self) -> str:
+        return self._output.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._errors.read_text()
+
+    def processes(self) -> list[int]:
+        """Itself and all that it started, as far as they are alive."""
+        return [one.pid for one in all_processes() if marked(one.pid, self._mark)]
+
+    def left_nothing(self) -> None:
+        assert list(self.temporary.iterdir()) == []
+        until(lambda: not self.processes(), 1, "no child is left")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    commands: list[Command] = []
+
+    def start(*arguments: str) -> Command:
+        commands.append(Command(tmp_path, *arguments))
+        return commands[-1]
+
+    yield start
+    for one in commands:
+        for pid in one.processes():
+            os.kill(pid, signal.SIGKILL)
+        one.process.wait(10)
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> tuple[str, Path]:
+    """A configuration with which a start does not end, and the file that is there once it has come that far."""
+    ffmpeg, asked, config = tmp_path / "ffmpeg", tmp_path / "asked", tmp_path / "stuck.toml"
+    ffmpeg.write_text(f"#!/bin/sh\ntouch {asked}\nexec sleep 60\n")
+    ffmpeg.chmod(0o755)
+    config.write_text(f"[ffmpeg]\npath = '{ffmpeg}'\n")
+    return str(config), asked
+
+
+def test_whoever_stops_a_server_is_told_what_it_waits_for(new_server: NewServer, number: signal.Signals) -> None:
+    server = new_server()
+    server.start()
+    running = server.convert("x-slow-----")
+    until(lambda: server.has_audio(running), 10)
+    server.signal(number)
+    until(lambda: "stopping: waiting up to 25 s for 1 conversion; Ctrl-C again stops now\n" in server.log, 2)
+    server.signal(number)
+    assert server.wait(1) == 128 + number
+    until(lambda: not server.processes(), 5, "no child outlives the server")
+
+
+def test_a_server_with_nothing_to_wait_for_just_ends(new_server: NewServer, number: signal.Signals) -> None:
+    server = new_server("[log]\nlevel = 'error'")
+    server.start()
+    before = until(lambda: server.log.endswith("}'\n\n") and server.log, 5)
+    server.signal(number)
+    assert (server.wait(5), server.log) == (0, before)
+
+
+@pytest.mark.parametrize("mode", [(), ("--offline",)], ids=["online", "offline"])
+def test_a_server_that_is_still_starting_stops_at_once(
+    command: Callable[..., Command], stuck: tuple[str, Path], mode: tuple[str, ...], number: signal.Signals
+) -> None:
+    config, asked = stuck
+    server = command("serve", "--port", "0", "--config", config, *mode)
+    until(asked.exists, 20, "ffmpeg is asked for its version")
+    server.process.send_signal(number)
+    assert server.process.wait(5) == 128 + number
+    assert (server.stdout, server.stderr) == ("", "")
+    server.left_nothing()
+
+
+@pytest.mark.parametrize("moment", ["POST /convert", "POST /batch-convert"])
+def test_a_demo_stops_at_once(
+    command: Callable[..., Command], tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
+    demo = command("demo", "--output", "saved")
+    until(lambda: moment in demo.stdout, 20)
+    demo.process.send_signal(number)
+    assert demo.process.wait(5) == 128 + number
+    assert demo.stderr == "\nstopped\n" and "MP3s are in" not in demo.stdout
+    assert {path.suffix for path in (tmp_path / "saved").iterdir()} <= {".mp3"}
+    demo.left_nothing()

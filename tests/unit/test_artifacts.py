@@ -1,0 +1,387 @@
+"""Finished files: whole or absent, within the budget, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SmallDisk
+
+from server.errors import DiskFull
+from server.jobs import Artifact, Media, Source
+from server.storage import artifact_files
+from server.storage import artifacts as artifacts_module
+from server.storage.artifacts import Artifacts
+
+DEADLINE = 20
+VIDEO = "-_abcdefghi"
+MEDIA = Media("A title \N{SNOWMAN}", "Someone", 12.5, "2026-01-31", Source("opus", 130))
+
+
+async def opened(folder: Path, **options: Any) -> Artifacts:
+    artifacts = Artifacts(folder, **{"budget_bytes": 10**9, **options})
+    await artifacts.open()
+    return artifacts
+
+
+async def found(folder: Path) -> list[tuple[str, int, Artifact]]:
+    return await Artifacts(folder, budget_bytes=10**9).open()
+
+
+async def publish(artifacts: Artifacts, content: bytes = b"audio", cover: bytes | None = None) -> Artifact:
+    async with artifacts.staging() as staging:
+        audio, picture = staging / "audio.part", staging / "cover.part"
+        audio.write_bytes(content)
+        if cover is not None:
+            picture.write_bytes(cover)
+        return await artifacts.publish(
+            audio, None if cover is None else picture, video_id=VIDEO, bitrate_kbps=320, media=MEDIA
+        )
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*")}
+
+
+async def test_a_published_file_has_a_name_of_its_own_and_leaves_no_staging(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    first = await publish(artifacts, b"one", b"picture")
+    second = await publish(artifacts, b"another")
+    assert first.path != second.path
+    assert first.path.name.startswith(f"{VIDEO}-320-")
+    assert (first.path.read_bytes(), second.path.read_bytes()) == (b"one", b"another")
+    assert first.cover is not None
+    assert first.cover.read_bytes() == b"picture"
+    assert (first.size, second.size, second.cover) == (3, 7, None)
+    assert len(names(tmp_path)) == len({".staging", "mp3", "json", "jpg", "second mp3", "second json"})
+
+
+async def test_a_restart_finds_what_was_published(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    published = [await publish(artifacts, b"x" * size, cover) for size, cover in [(1, None), (2, b"y"), (3, None)]]
+    for age, artifact in enumerate(published):
+        os.utime(artifact.path, (1000 - age, 1000 - age))
+    again = Artifacts(tmp_path, budget_bytes=10**9)
+    assert await again.open() == [(VIDEO, 320, artifact) for artifact in reversed(published)]
+    assert again.used_bytes == artifacts.used_bytes
+
+
+async def test_the_sweep_takes_what_is_incomplete_and_ours_and_nothing_else(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    whole = await publish(artifacts, b"whole", b"picture")
+    shorter = await publish(artifacts, b"shorter than it says")
+    shorter.path.write_bytes(b"shorter")
+    undescribed = await publish(artifacts, b"x")
+    undescribed.path.with_suffix(".json").unlink()
+    garbled = [await publish(artifacts, b"x", b"picture") for _ in range(5)]
+    contents = [b"", b"\xff", b"[]", b'{"v":1,"size":1,"media":{"title":1}}', b"[" * 100_000]
+    for artifact, content in zip(garbled, contents, strict=True):
+        artifact.path.with_suffix(".json").write_bytes(content)
+    lonely = await publish(artifacts, b"x", b"picture")
+    lonely.path.unlink()
+    (tmp_path / ".staging" / "old").mkdir()
+    (tmp_path / ".staging" / "old" / "audio.part").touch()
+    (tmp_path / ".staging" / "stray").touch()
+    foreign = {"README", "song.mp3", f"{VIDEO}-320-0123456789abcdef.txt", f"x{VIDEO}-320-0123456789abcdef.mp3"}
+    for name in foreign:
+        (tmp_path / name).touch()
+    (tmp_path / f"{VIDEO}-320-0123456789abcdef.mp3").mkdir()
+
+    assert await found(tmp_path) == [(VIDEO, 320, whole)]
+    ours = {whole.path.with_suffix(suffix).name for suffix in (".mp3", ".json", ".jpg")}
+    assert names(tmp_path) == ours | foreign | {".staging", f"{VIDEO}-320-0123456789abcdef.mp3"}
+
+
+async def test_only_the_owner_sees_what_is_being_made(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path / "downloads")
+    async with artifacts.staging() as staging:
+        assert {path.stat().st_mode & 0o777 for path in (staging, staging.parent)} == {0o700}
+
+
+async def test_a_downloads_folder_that_was_emptied_is_made_again(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path / "downloads")
+    shutil.rmtree(tmp_path / "downloads")
+    artifacts._disk_asked = None
+    assert await artifacts.room()
+    shutil.rmtree(tmp_path / "downloads")
+    artifact = await publish(artifacts, b"audio")
+    assert artifact.path.read_bytes() == b"audio"
+    assert (tmp_path / "downloads" / ".staging").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("end", [None, ValueError, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_staging_folder_goes_however_it_ends(tmp_path: Path, end: type[BaseException] | None) -> None:
+    artifacts = await opened(tmp_path)
+    try:
+        async with artifacts.staging() as staging:
+            (staging / "deep").mkdir()
+            (staging / "deep" / "audio.part").write_bytes(b"x")
+            if end is not None:
+                raise end
+    except BaseException as error:
+        assert type(error) is end
+    assert names(tmp_path) == {".staging"}
+
+
+async def test_a_staging_folder_goes_even_when_cancelled_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = await opened(tmp_path)
+    inside, removing, go_on = asyncio.Event(), threading.Event(), threading.Event()
+    remove = artifact_files.remove_tree
+
+    def slowly(path: Path) -> None:
+        removing.set()
+        assert go_on.wait(DEADLINE)
+        remove(path)
+
+    async def attempt() -> None:
+        async with artifacts.staging() as staging:
+            (staging / "audio.part").write_bytes(b"x")
+            inside.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(artifact_files, "remove_tree", slowly)
+    task = asyncio.create_task(attempt())
+    await inside.wait()
+    task.cancel()
+    assert await asyncio.to_thread(removing.wait, DEADLINE)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names(tmp_path) == {".staging"}
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, OSError)]
+)
+async def test_a_failed_publish_leaves_nothing_at_whatever_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int, raised: type[Exception]
+) -> None:
+    artifacts = await opened(tmp_path)
+    calls = 0
+
+    def failing(step_itself: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step + 1:
+                raise OSError(number, os.strerror(number))
+            return step_itself(*arguments)
+
+        return instead
+
+    monkeypatch.setattr(shutil, "copyfile", failing(shutil.copyfile))
+    monkeypatch.setattr(Path, "replace", failing(Path.replace))
+    with pytest.raises(raised) as caught:
+        await publish(artifacts, b"audio", b"picture")
+    cause = caught.value.__cause__ if raised is DiskFull else caught.value
+    assert isinstance(cause, OSError)
+    assert cause.errno == number
+    assert names(tmp_path) == {".staging"}
+    assert artifacts.used_bytes == 0
+
+
+async def test_a_cancelled_publish_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts = await opened(tmp_path)
+    started, go_on = threading.Event(), threading.Event()
+    sync = artifact_files._sync
+
+    def slowly(path: Path) -> None:
+        started.set()
+        assert go_on.wait(DEADLINE)
+        sync(path)
+
+    monkeypatch.setattr(artifact_files, "_sync", slowly)
+    task = asyncio.create_task(publish(artifacts))
+    assert await asyncio.to_thread(started.wait, DEADLINE)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names(tmp_path) == {".staging"}
+    assert artifacts.used_bytes == 0
+
+
+async def test_a_full_disk_is_told_and_recovers(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts_module, "FREE_SPACE_SECONDS", 0)
+    folder = small_disk(512)
+    artifacts = await opened(folder)
+    kept = await publish(artifacts, b"kept")
+    assert await artifacts.room()
+    with pytest.raises(DiskFull) as caught:
+        async with artifacts.staging() as staging:
+            audio = staging / "audio.part"
+            with audio.open("wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(bytes(4096))
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+            assert not await artifacts.room()
+            assert await artifacts.free_bytes() == 0
+            await artifacts.publish(audio, None, video_id=VIDEO, bitrate_kbps=320, media=MEDIA)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert await artifacts.room()
+    assert kept.path.read_bytes() == b"kept"
+    assert len(names(folder)) == len({".staging", "mp3", "json"})
+    await publish(artifacts, b"again")
+
+
+async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
+    assert await (await opened(tmp_path)).room()
+    free = await (await opened(tmp_path)).free_bytes()
+    assert free > 0
+    missing = await opened(tmp_path / "gone", reserve_bytes=0)
+    missing._disk_asked = None
+    (tmp_path / "gone" / ".staging").rmdir()
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").touch()
+    assert not await missing.room()
+    assert await missing.free_bytes() == 0
+
+
+async def test_the_budget_takes_the_least_recently_used(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    first, second, third = [await publish(artifacts, b"x" * 1000) for _ in range(3)]
+    each = artifacts.used_bytes // 3
+    tight = await opened(tmp_path)
+
+    def over(budget_bytes: int) -> list[Artifact]:
+        tight._budget_bytes = budget_bytes
+        return tight.over_budget()
+
+    assert over(3 * each) == []
+    for artifact in (first, second, third):
+        tight.touch(artifact)
+    assert over(3 * each - 1) == [first]
+    tight.touch(first)
+    assert over(3 * each - 1) == [second]
+    assert over(2 * each - 1) == [second, third]
+    with tight.reading(second):
+        assert over(3 * each - 1) == [third]
+        assert over(0) == [third, first]
+    assert over(3 * each - 1) == [third]
+    await tight.remove(third)
+    assert tight.used_bytes == 2 * each
+    assert over(2 * each) == []
+
+
+async def test_what_somebody_removed_or_cut_is_told(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    removed, cut, whole = [await publish(artifacts) for _ in range(3)]
+    removed.path.unlink()
+    cut.path.write_bytes(b"au")
+    assert await artifacts.damaged([removed, cut, whole]) == [removed, cut]
+
+
+async def test_after_a_restart_the_oldest_file_counts_as_least_used(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    published = [await publish(artifacts) for _ in range(3)]
+    for artifact, age in zip(published, (20, 30, 10), strict=True):
+        os.utime(artifact.path, (10**9 - age, 10**9 - age))
+    again = await opened(tmp_path, budget_bytes=0)
+    assert again.over_budget() == [published[1], published[0], published[2]]
+
+
+async def test_a_reader_in_mid_file_gets_it_whole_though_it_is_removed(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    content = random.randbytes(300_000)
+    artifact = await publish(artifacts, content, b"picture")
+    with artifacts.reading(artifact), artifact.path.open("rb") as file:
+        begun = file.read(1000)
+        await artifacts.remove(artifact)
+        assert artifacts.used_bytes == 0
+        assert begun + file.read() == content
+    assert names(tmp_path) == {".staging"}
+
+
+async def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path, budget_bytes=0)
+    artifact = await publish(artifacts, b"x", b"picture")
+    artifact.path.with_suffix(".json").unlink()
+    await artifacts.remove(artifact)
+    await artifacts.remove(artifact)
+    artifacts.touch(artifact)
+    with artifacts.reading(artifact):
+        assert artifacts.over_budget() == []
+    assert artifacts.used_bytes == 0
+
+
+async def test_a_file_that_cannot_be_removed_still_counts(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path, budget_bytes=0)
+    artifact = await publish(artifacts)
+    used = artifacts.used_bytes
+    artifact.path.unlink()
+    artifact.path.mkdir()  # stands in the file's place: unlink fails, also for root
+    with pytest.raises(OSError, match="directory"):
+        await artifacts.remove(artifact)
+    assert artifacts.used_bytes == used
+    assert artifacts.over_budget() == [artifact]
+
+
+async def test_a_kill_at_any_moment_leaves_only_whole_artifacts_after_the_sweep(tmp_path: Path) -> None:
+    program = """
+        import asyncio, hashlib, random, sys
+        from pathlib import Path
+        from server.storage.artifacts import Artifacts
+        from server.jobs import Media, Source
+
+        async def main():
+            artifacts = Artifacts(Path(sys.argv[1]), budget_bytes=10**9)
+            await artifacts.open()
+            async def work():
+                while True:
+                    async with artifacts.staging() as staging:
+                        content = random.randbytes(5000)
+                        (staging / "audio.part").write_bytes(content)
+                        (staging / "cover.part").write_bytes(b"picture")
+                        media = Media(hashlib.sha256(content).hexdigest(), "", 1.0, "", Source("opus", None))
+                        artifact = await artifacts.publish(
+                            staging / "audio.part", staging / "cover.part",
+                            video_id="abcdefghijk", bitrate_kbps=128, media=media,
+                        )
+                    print("published", artifact.path.name, flush=True)
+                    if random.random() < 0.5:
+                        print("removing", artifact.path.name, flush=True)
+                        await artifacts.remove(artifact)
+            await asyncio.gather(*(work() for _ in range(4)))
+
+        asyncio.run(main())
+    """
+    for round_number in range(6):
+        folder = tmp_path / str(round_number)
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        told = [child.stdout.readline() for _ in range(random.randint(1, 200))]
+        child.kill()
+        told += child.stdout.readlines()
+        child.stdout.close()
+        assert child.wait(DEADLINE) < 0
+        words = [line.split() for line in told if line.endswith("\n")]
+        removing = {name for word, name in words if word == "removing"}
+        artifacts = [artifact for _, _, artifact in await found(folder)]
+        assert {name for word, name in words if word == "published"} - removing <= {a.path.name for a in artifacts}
+        for artifact in artifacts:
+            assert hashlib.sha256(artifact.path.read_bytes()).hexdigest() == artifact.media.title
+        files = {artifact.path.with_suffix(s).name for artifact in artifacts for s in (".mp3", ".json", ".jpg")}
+        assert names(folder) <= files | {".staging"}

@@ -1,0 +1,260 @@
+"""Configuration: the example is the defaults, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import Config, ConfigError, StorageConfig, load
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+
+def defaults() -> dict[str, dict[str, Any]]:
+    """Every section and setting in the order of the dataclasses, as the example should write it."""
+    return {
+        name: {field.name: written(getattr(section, field.name)) for field in dataclasses.fields(section)}
+        for name, section in Config().sections.items()
+    }
+
+
+def written(value: Any) -> Any:
+    if value is None:
+        return ""
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+
+
+def ordered(table: dict[str, dict[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    return [(name, list(section.items())) for name, section in table.items()]
+
+
+def loaded(folder: Path, text: str) -> Config:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text)
+    message = str(caught.value)
+    assert "\n" not in message
+    start = f"{folder / 'config.toml'}: "
+    assert message.startswith(start)
+    return message.removeprefix(start)
+
+
+def test_the_example_names_every_setting_with_its_default_in_order() -> None:
+    assert ordered(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == ordered(defaults())
+
+
+def test_the_example_says_why_above_every_setting() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    for before, line in itertools.pairwise(lines):
+        if line and not line.startswith(("#", "[")):
+            assert before.startswith("# "), line
+
+
+def test_the_example_loads_as_the_defaults(tmp_path: Path) -> None:
+    found = loaded(tmp_path, EXAMPLE.read_text(encoding="utf-8"))
+    storage = dataclasses.replace(
+        Config().storage, downloads=tmp_path / "static" / "downloads", state=tmp_path / "state"
+    )
+    assert found == dataclasses.replace(Config(), storage=storage, keys_file=tmp_path / "keys.toml")
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    storage = StorageConfig(downloads=tmp_path / "static/downloads", state=tmp_path / "state")
+    assert loaded(tmp_path, "") == Config(storage=storage, keys_file=tmp_path / "keys.toml")
+
+
+def test_settings_are_taken_over(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """
+        [server]
+        host = "::"
+        port = 0
+        public_url = "https://mp3.example.org/"
+        trusted_proxies = ["10.0.0.0/8", "::1"]
+        [jobs]
+        slots = 3
+        [ytdlp]
+        args = ["--limit-rate", "1M"]
+        cookies = "cookies.txt"
+        [ffmpeg]
+        path = "/opt/ffmpeg"
+        [log]
+        format = "json"
+        """,
+    )
+    assert (found.server.host, found.server.port) == ("::", 0)
+    assert found.server.public_url == "https://mp3.example.org"
+    assert found.server.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert found.jobs.slots == 3
+    assert found.ytdlp.args == ("--limit-rate", "1M")
+    assert found.log.format == "json"
+
+
+def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """
+        storage = { state = "s", downloads = "/d" }
+        ytdlp = { cookies = "c.txt", ca_file = "~/ca.pem" }
+        ffmpeg = { path = "" }
+        """,
+    )
+    assert found.storage.state == tmp_path / "s"
+    assert found.storage.downloads == Path("/d")
+    assert found.ytdlp.cookies == tmp_path / "c.txt"
+    assert found.ytdlp.ca_file == Path.home() / "ca.pem"
+    assert found.ffmpeg.path is None
+    assert found.keys_file == tmp_path / "keys.toml"
+    assert found.file == tmp_path / "config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[sever]\nport = 1\n",
+            "[sever]: expected one of server, jobs, limits, audio, storage, ytdlp, ffmpeg, log, offline, "
+            "found an unknown section",
+        ),
+        (
+            "prot = 1\n",
+            "[prot]: expected one of server, jobs, limits, audio, storage, ytdlp, ffmpeg, log, offline, "
+            "found an unknown section",
+        ),
+        ("port = 1\n", "port: expected below [server], found above all sections"),
+        ("slots = 1\n[server]\nport = 1\n", "slots: expected below [jobs], found above all sections"),
+        ("log = 3\n", "log: expected a section [log], found 3"),
+        ("[[log]]\n", "log: expected a section [log], found [{}]"),
+        (
+            "[audio]\ncovers = true\n",
+            "audio.covers: expected one of max_duration, max_source_mb, cover, found an unknown key",
+        ),
+        ("[server]\nport = 65536\n", "server.port: expected a whole number from 0 to 65535, found 65536"),
+        ("[server]\nport = -1\n", "server.port: expected a whole number from 0 to 65535, found -1"),
+        ('[server]\nport = "80"\n', "server.port: expected a whole number from 0 to 65535, found '80'"),
+        ("[server]\nport = 80.0\n", "server.port: expected a whole number from 0 to 65535, found 80.0"),
+        ("[server]\nport = true\n", "server.port: expected a whole number from 0 to 65535, found true"),
+        ("[limits]\nper_day = 0\n", "limits.per_day: expected a whole number from 1 to 1000000000, found 0"),
+        ("[audio]\ncover = 1\n", "audio.cover: expected true or false, found 1"),
+        ("[server]\nhost = 8\n", "server.host: expected a string, found 8"),
+        ('[server]\nhost = ""\n', "server.host: expected an address or host name, found ''"),
+        ('[storage]\nstate = ""\n', "storage.state: expected a path, found ''"),
+        ('[storage]\nstate = "a\\u0000b"\n', "storage.state: expected a string, found 'a\\x00b'"),
+        ("[ytdlp]\nca_file = false\n", "ytdlp.ca_file: expected a string, found false"),
+        ("[ytdlp]\nargs = 1\n", "ytdlp.args: expected a list of strings, found 1"),
+        (
+            '[ytdlp]\nproxy = "proxy:3128"\n',
+            'ytdlp.proxy: expected "" or an address like "http://proxy.example.org:3128", found \'proxy:3128\'',
+        ),
+        (
+            '[server]\npublic_url = "mp3.example.org"\n',
+            'server.public_url: expected "" or an address like "https://mp3.example.org", found \'mp3.example.org\'',
+        ),
+        (
+            '[server]\ncors_origins = ["https://a.example/path"]\n',
+            'server.cors_origins: expected origins like "https://app.example.org", or "*", '
+            "found ['https://a.example/path']",
+        ),
+        (
+            '[server]\ntrusted_proxies = ["localhost"]\n',
+            'server.trusted_proxies: expected addresses or networks like "127.0.0.1" or "10.0.0.0/8", '
+            "found ['localhost']",
+        ),
+        ('[log]\nlevel = "loud"\n', 'log.level: expected one of "debug", "info", "warning", "error", found \'loud\''),
+        ('[log]\nformat = "JSON"\n', 'log.format: expected one of "text", "json", found \'JSON\''),
+        (
+            '[log]\nformat = "' + "x" * 99 + '"\n',
+            'log.format: expected one of "text", "json", found \'' + "x" * 56 + "...",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_key_expectation_and_finding(tmp_path: Path, text: str, message: str) -> None:
+    assert refusal(tmp_path, text) == message
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ('proxy = "htp://user:hunter2@proxy:1"', "'htp://…@proxy:1'"),
+        ('proxy = "http://user:hun/hunter2@proxy"', "'http://…@proxy'"),
+        ('proxy = "http://user:hun@hunter2@proxy:x"', "'http://…@proxy:x'"),
+        ("""proxy = "http://user:hun'hunter2 @proxy:1 \"""", '"http://…@proxy:1 "'),
+        ('proxy = "user:hunter2@proxy"', "'…@proxy'"),
+        ('proxy = "hunter2@proxy"', "'…@proxy'"),
+        ('proxy = ["http://user:hunter2@proxy"]', "…@proxy']"),
+        ('args = "--password hunter2"', "a string"),
+        ('args = ["--password", "hunter2", 5]', "a list of other things"),
+        ('args = { password = "hunter2" }', "a table"),
+    ],
+)
+def test_a_finding_that_may_hold_a_password_is_not_repeated(tmp_path: Path, setting: str, found: str) -> None:
+    message = refusal(tmp_path, f"[ytdlp]\n{setting}\n")
+    assert "hun" not in message and message.endswith(f", found {found}")
+
+
+@pytest.mark.parametrize(
+    ("downloads", "state"),
+    [("d", "d"), ("d", "x/../d"), ("d", "link"), ("link", "d"), ("d", "d/.staging"), ("d", "d/.staging/s")],
+)
+def test_the_state_is_not_where_a_start_sweeps(tmp_path: Path, downloads: str, state: str) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("d")
+    message = refusal(tmp_path, f'[storage]\ndownloads = "{downloads}"\nstate = "{state}"\n')
+    expected = "a folder that is neither storage.downloads nor in its .staging"
+    assert message == f"storage.state: expected {expected}, found '{state}'"
+
+
+@pytest.mark.parametrize(("downloads", "state"), [("s/d", "s"), ("d", "d/s"), ("s", "state")])
+def test_one_folder_may_otherwise_be_in_the_other(tmp_path: Path, downloads: str, state: str) -> None:
+    loaded(tmp_path, f'[storage]\ndownloads = "{downloads}"\nstate = "{state}"\n')
+
+
+def every_number() -> list[tuple[str, str, int, int]]:
+    return [
+        (name, field.name, field.metadata["low"], field.metadata["high"])
+        for name, section in Config().sections.items()
+        for field in dataclasses.fields(section)
+        if "low" in field.metadata
+    ]
+
+
+@pytest.mark.parametrize(("section", "key", "low", "high"), every_number())
+def test_every_number_has_bounds_that_hold(tmp_path: Path, section: str, key: str, low: int, high: int) -> None:
+    for good in (low, high):
+        assert getattr(loaded(tmp_path, f"[{section}]\n{key} = {good}\n").sections[section], key) == good
+    for bad in (low - 1, high + 1):
+        expected = f"{section}.{key}: expected a whole number from {low} to {high}, found {bad}"
+        assert refusal(tmp_path, f"[{section}]\n{key} = {bad}\n") == expected
+
+
+def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "[server]\nport = \n")
+    assert message.startswith("not valid TOML: ")
+    assert "line 2" in message
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml: no such file$"):
+        load(tmp_path / "absent.toml")
+    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
+        load(tmp_path)
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read: "):
+        load(binary)
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().server.port = 1  # type: ignore[misc]

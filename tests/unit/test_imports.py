@@ -1,0 +1,125 @@
+"""Which room may import which; `server/README.md` describes them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SERVER = Path(__file__).parents[2] / "server"
+#: Modules that stand in `server/` itself and are the vocabulary of all rooms, with the ones they may use.
+VOCABULARY = {
+    "errors": set(),
+    "config": set(),
+    "completion": set(),
+    "logs": {"config"},
+    "jobs": {"errors"},
+    "metrics": {"jobs"},
+    "youtube_url": {"errors"},
+}
+#: The rooms that each room may import, beside itself and the vocabulary.
+IMPORT_RULES: dict[str, set[str]] = {
+    "access": set(),
+    "storage": set(),
+    "media": {"storage"},
+    "conversions": {"storage"},
+    "http": {"access", "conversions", "media", "storage"},
+    "offline": {"access", "http", "media"},
+    "app": {"access", "conversions", "http", "media", "storage"},
+    "commands": {"access", "app", "conversions", "http", "media", "offline", "storage"},
+}
+#: Rooms that speak HTTP; no other may import aiohttp.
+HTTP_ROOMS = {"http", "offline", "app", "commands"}
+#: What starts processes or forks.
+SPAWNING = re.compile(
+    r"subprocess|multiprocessing(\.(process|context|pool|forkserver))?|asyncio\.create_subprocess_\w+"
+    r"|os\.(fork|posix_spawn|exec|spawn|system|popen)\w*"
+)
+
+PATHS = {
+    ".".join(path.relative_to(SERVER).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(SERVER.rglob("*.py"))
+    if path.parent != SERVER or path.stem not in ("__init__", "__main__")
+}
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names; those of other modules here begin with `server.`."""
+    found: set[str] = set()
+    package = ("server", *path.relative_to(SERVER).parts[:-1])
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*above, *filter(None, [node.module])))
+            found |= {f"{base}.{alias.name}" for alias in node.names} if node.level else {base}
+    return found
+
+
+MODULES = {name: imported(path) for name, path in PATHS.items()}
+
+
+def module_of(dotted: str) -> str | None:
+    """The module here that an imported name is, or is in."""
+    name = dotted.removeprefix("server.")
+    while dotted.startswith("server.") and name:
+        if name in PATHS:
+            return name
+        name = name.rpartition(".")[0]
+    return None
+
+
+BELOW = {name: {module for one in found if (module := module_of(one))} for name, found in MODULES.items()}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_import_of_our_own_is_relative() -> None:
+    """The folder is installed under another name."""
+    for name, path in PATHS.items():
+        for node in ast.walk(tree(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            assert not {one.split(".")[0] for one in names} & {"server", "ytmp3d"}, name
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    TopologicalSorter(BELOW).prepare()
+
+
+def test_every_module_is_in_a_room_or_in_the_vocabulary() -> None:
+    assert {room(name) for name in PATHS} == IMPORT_RULES.keys() | VOCABULARY.keys()
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_module_imports_only_what_its_room_may(name: str) -> None:
+    rooms = {room(one) for one in BELOW[name]} - {room(name)}
+    if room(name) in VOCABULARY:
+        assert rooms <= VOCABULARY[room(name)]
+    else:
+        assert rooms <= IMPORT_RULES[room(name)] | VOCABULARY.keys()
+
+
+def test_only_the_rooms_of_http_import_aiohttp() -> None:
+    assert {room(name) for name, found in MODULES.items() if any(room(one) == "aiohttp" for one in found)} <= HTTP_ROOMS
+
+
+def test_only_the_commands_import_the_offline_youtube() -> None:
+    assert {room(name) for name, below in BELOW.items() if "offline" in map(room, below)} <= {"commands", "offline"}
+
+
+def test_only_process_starts_processes() -> None:
+    for name, path in PATHS.items():
+        used = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+        spawning = {one for one in used | MODULES[name] if SPAWNING.fullmatch(one)}
+        assert bool(spawning) == (name == "media.process"), (name, spawning)
