@@ -190,6 +190,21 @@ class MembersOnly(JobError):
     text = "This video is for the channel's members only. The server needs a member's cookies to convert it."
 
 
+class PaymentRequired(JobError):
+    """A rental, a purchase or a Premium membership. A trailer is never converted in a film's place."""
+
+    code = "PAYMENT_REQUIRED"
+    text = (
+        "YouTube wants payment for this video: a rental, a purchase or a Premium membership. Try a free upload of it. "
+        "For the owner: cookies of an account with Premium ([ytdlp] cookies) open what Premium includes."
+    )
+
+
+class DrmProtected(JobError):
+    code = "DRM_PROTECTED"
+    text = "This video is protected against copying (DRM), so it cannot be converted. Try another upload of it."
+
+
 class LiveStream(JobError):
     code = "LIVE_STREAM"
     text = "This is a live stream. Convert it once the stream has ended and its recording is ready."
@@ -220,6 +235,35 @@ class BotCheck(JobError):
     text = (
         "YouTube asked the server to prove that it is not a bot. "
         "Try again later; the server's owner can add cookies or another proxy."
+    )
+
+
+class CookiesInvalid(JobError):
+    code, retryable = "COOKIES_INVALID", True
+    text = (
+        "The server's sign-in to YouTube does not work any more. Try again later, or tell the owner. "
+        "For the owner: export the cookies from a browser again and put the file at [ytdlp] cookies; "
+        "`doctor` says what is wrong with it."
+    )
+
+
+class SourceWithheld(JobError):
+    """The video is there, but none of the audio that YouTube handed out can be fetched by this server."""
+
+    code, retryable = "SOURCE_WITHHELD", True
+    text = (
+        "YouTube shows this video but handed the server no audio. Try again later, or tell the owner. "
+        "For the owner: update yt-dlp, then run `doctor` with this link."
+    )
+
+
+class SourceRefused(JobError):
+    """YouTube refused in words that nobody here knows yet."""
+
+    code, retryable = "SOURCE_REFUSED", True
+    text = (
+        "YouTube does not let the server have this video. Try again later, or tell the owner. "
+        "For the owner: update yt-dlp, then run `doctor` with this link."
     )
 
 

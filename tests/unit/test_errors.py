@@ -37,12 +37,17 @@ JOB_CODES = {
     "AGE_RESTRICTED": False,
     "GEO_BLOCKED": False,
     "MEMBERS_ONLY": False,
+    "PAYMENT_REQUIRED": False,
+    "DRM_PROTECTED": False,
     "LIVE_STREAM": False,
     "UPCOMING": False,
     "TOO_LONG": False,
     "TOO_LARGE": False,
     "NO_AUDIO": False,
     "BOT_CHECK": True,
+    "COOKIES_INVALID": True,
+    "SOURCE_WITHHELD": True,
+    "SOURCE_REFUSED": True,
     "SOURCE_FORBIDDEN": True,
     "SOURCE_RATE_LIMITED": True,
     "NETWORK_ERROR": True,
@@ -86,7 +91,8 @@ def test_every_job_error_has_a_message_of_its_own_for_people() -> None:
 def test_the_engine_retries_only_what_is_retryable_and_never_what_a_retry_makes_worse() -> None:
     retried = {code for code, error in errors.JOB_ERRORS.items() if error.retried}
     assert retried <= {code for code, error in errors.JOB_ERRORS.items() if error.retryable}
-    assert not retried & {"BOT_CHECK", "SOURCE_RATE_LIMITED", "DISK_FULL"}
+    pushed_back = {"BOT_CHECK", "COOKIES_INVALID", "SOURCE_WITHHELD", "SOURCE_REFUSED", "SOURCE_RATE_LIMITED"}
+    assert not retried & (pushed_back | {"DISK_FULL"})
 
 
 def test_errors_carry_the_headers_that_their_status_asks_for() -> None:
