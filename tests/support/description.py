@@ -10,9 +10,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-SPEC: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "static" / "openapi.json").read_text(encoding="utf-8")
-)
+SPEC: dict[str, Any] = json.loads((Path(__file__).parents[2] / "static" / "openapi.json").read_text(encoding="utf-8"))
 SCHEMAS = SPEC["components"]["schemas"]
 ROOT = "urn:ytmp3d"
 REGISTRY: Registry[Any] = Registry().with_resource(ROOT, DRAFT202012.create_resource(SPEC))
