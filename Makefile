@@ -21,6 +21,7 @@ fuzz: .venv/fuzz
 
 lint: .venv/lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
