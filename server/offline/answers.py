@@ -10,7 +10,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from .catalogue import ENORMOUS_BYTES, Formats, Media, Refusal, Reserved
+from .behaviours import ENORMOUS_BYTES, Formats, Media, Refusal, Reserved
 from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, Challenge
 from .videos import Video
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiofiles
 from aiohttp import web
 
-from .catalogue import ENORMOUS_BYTES, Media, Reserved
+from .behaviours import ENORMOUS_BYTES, Media, Reserved
 from .videos import Clip
 
 CHUNK = 64 * 1024

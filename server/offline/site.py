@@ -10,7 +10,8 @@ import socket
 from aiohttp import web
 
 from . import answers, challenge, media
-from .catalogue import Formats, Media, Reserved, Thumbnail, reserved
+from .behaviours import Formats, Media, Reserved, Thumbnail
+from .catalogue import reserved
 from .clips import Studio
 from .videos import VIDEO_ID, Video, video
 

@@ -20,7 +20,8 @@ import pytest_asyncio
 
 from server.errors import JOB_ERRORS
 from server.offline import OfflineYouTube, offline_youtube
-from server.offline.catalogue import RESERVED, Reserved
+from server.offline.behaviours import Reserved
+from server.offline.catalogue import RESERVED
 from server.offline.videos import VIDEO_ID, video
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import pytest
 
 from server.offline import OfflineYouTube, melody, offline_youtube
-from server.offline.catalogue import ENORMOUS_BYTES
+from server.offline.behaviours import ENORMOUS_BYTES
 from server.offline.challenge import Examiner, solve_n
 from server.offline.clips import Studio
 from server.offline.videos import video

@@ -1,0 +1,93 @@
+"""What a reserved id can be made to do: the vocabulary of the catalogue."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Media(enum.Enum):
+    """How the media of a video behaves."""
+
+    WHOLE = enum.auto()
+    FORBIDDEN = enum.auto()
+    """403."""
+    FORBIDDEN_FIRST = enum.auto()
+    """403 in every attempt of odd number, counted from the start."""
+    UNREACHABLE = enum.auto()
+    """On a host that the proxy can't reach."""
+    RESET = enum.auto()
+    """The connection is reset before an answer."""
+    DROPPED = enum.auto()
+    """The connection ends half way, once; a request for the rest is served."""
+    CUT = enum.auto()
+    """The connection ends half way, and there is no rest."""
+    STALLED = enum.auto()
+    """Half, then silence."""
+    GARBAGE = enum.auto()
+    """Bytes that are no audio."""
+    ENORMOUS = enum.auto()
+    """Announces ``ENORMOUS_BYTES``; after the first few the connection ends."""
+    CHALLENGED = enum.auto()
+    """403 unless the player's JavaScript challenges were solved."""
+
+
+class Thumbnail(enum.Enum):
+    """How the thumbnail of a video behaves."""
+
+    DRAWN = enum.auto()
+    ABSENT = enum.auto()
+    """404."""
+    SILENT = enum.auto()
+    """Never an answer."""
+    GARBAGE = enum.auto()
+    """Bytes that are no picture."""
+
+
+class Formats(enum.Enum):
+    """Which formats a playable video offers."""
+
+    AUDIO = enum.auto()
+    VIDEO_ONLY = enum.auto()
+    LIVE = enum.auto()
+
+
+ENORMOUS_BYTES = 8_000_000_000
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The source's own words for why it does not play a video (``playabilityStatus``)."""
+
+    status: str
+    reason: str
+    subreason: str = ""
+    upcoming: bool = False
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """One reserved id. Fields that are None or 0 are as for an ordinary id."""
+
+    video_id: str
+    outcome: str
+    """``completed`` or the error code of a failed conversion."""
+    summary: str
+    """One line for the documentation."""
+    refusal: Refusal | None = None
+    http_status: int = 0
+    """What every page and API of this video answers."""
+    media: Media = Media.WHOLE
+    thumbnail: Thumbnail = Thumbnail.DRAWN
+    formats: Formats = Formats.AUDIO
+    title: str = ""
+    seconds: int = 0
+    """What the source says."""
+    clip_seconds: int = 0
+    """What there is, where that differs from what the source says."""
+    codec: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    kbps: int = 0
+    source_kbps: int = 0
+    """The source's bandwidth."""
