@@ -1,7 +1,7 @@
-"""What is being converted: the conversion a client asked for, and the job that several of them may share.
+"""Conversions and jobs: what clients asked for, and the work that several of them may share.
 
-A `Conversion` is one request's own: its id, times and fate. A `Job` is the work behind it, one per video and bitrate,
-however many conversions wait for it. Both are plain state; the engine alone moves them.
+A `Conversion` is one request: its id, its times and its own fate. A `Job` is the work behind it, one per recipe,
+however many conversions share it. The job owns the status; a conversion's status follows from its job and its own fate.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import JobError
 
@@ -25,14 +26,14 @@ class Status(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-#: Every arrow there is. queued → completed: the work was already kept; queued → failed: its time ran out in a pause
-#: between attempts; processing → queued: a retry, or a restart, begins a new attempt.
+#: Every change of a job's status. queued → completed: a restart found the finished file. queued → failed: the job's
+#: time ran out between two attempts. processing → queued: a retry or a restart begins a new attempt. A job is never
+#: cancelled; a conversion may be, at any time before its job has ended.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.PROCESSING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
-    Status.PROCESSING: frozenset({Status.QUEUED, Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.COMPLETED, Status.FAILED}),
+    Status.PROCESSING: frozenset({Status.QUEUED, Status.COMPLETED, Status.FAILED}),
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),
-    Status.CANCELLED: frozenset(),
 }
 
 
@@ -46,6 +47,13 @@ class Quality(enum.StrEnum):
     @property
     def bitrate_kbps(self) -> int:
         return {Quality.HIGH: 320, Quality.MEDIUM: 192, Quality.LOW: 128}[self]
+
+
+class Recipe(NamedTuple):
+    """What is to be made. Requests for the same recipe share one job and one file."""
+
+    video_id: str
+    bitrate_kbps: int
 
 
 @dataclass(frozen=True)
@@ -69,11 +77,12 @@ class Media:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished file: one content for ever under one name, so that an ETag or a range never mixes two.
+    """A finished file. Its name never stands for other content, so an ETag or a range never mixes two files.
 
     `cover` is the front cover's path or None; `size` in bytes.
     """
 
+    recipe: Recipe
     path: Path
     size: int
     media: Media
@@ -81,10 +90,10 @@ class Artifact:
 
 
 class Change:
-    """Wakes everybody who waits for the next change. Look at the state again after every wake-up.
+    """Wakes all tasks that wait for the next change. Look at the state again after every wake-up.
 
-    Who awaits anything between looking and waiting notes `count` before looking and waits `since` that count, so that
-    no change in between is missed.
+    A task that awaits something else between looking and waiting notes `count` before it looks and waits `since` that
+    count; then it misses no change in between.
     """
 
     def __init__(self) -> None:
@@ -116,13 +125,14 @@ class Change:
 
 @dataclass(eq=False)
 class Job:
-    """The work for one video at one bitrate; `changed` fires on every progress, also when the file merely grew."""
+    """The work for one recipe. `changed` fires on every progress, also when the file merely grew.
 
-    video_id: str
-    bitrate_kbps: int
+    Its methods are the only way to change its status.
+    """
+
+    recipe: Recipe
     origin: str = "-"  # the id of the request that began it
-    sharers: dict[Conversion, None] = field(default_factory=dict)  # a set in the order of coming
-    status: Status = Status.QUEUED
+    sharers: dict[Conversion, None] = field(default_factory=dict)  # a set, in order of arrival
     attempt: int = 0  # failed or running attempts so far, the first is 1
     interrupted: int = 0  # attempts that ended with the server's own death: no fault of the video's
     progress: int = 0
@@ -134,22 +144,65 @@ class Job:
     revision: int = 0  # counts what a client can see change
     changed: Change = field(default_factory=Change)
     on_change: Callable[[Conversion], None] = field(default=lambda conversion: None)
+    _status: Status = Status.QUEUED
 
     def __str__(self) -> str:
-        """How the log names it."""
+        """Its name in the log."""
         return f"job {self.video_id} {self.bitrate_kbps} id={self.origin}"
 
     @property
-    def key(self) -> tuple[str, int]:
-        return self.video_id, self.bitrate_kbps
+    def video_id(self) -> str:
+        return self.recipe.video_id
+
+    @property
+    def bitrate_kbps(self) -> int:
+        return self.recipe.bitrate_kbps
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def finished(self) -> bool:
+        return not TRANSITIONS[self._status]
+
+    def join(self, conversion: Conversion) -> None:
+        """Share this work with one conversion more."""
+        self.sharers[conversion] = None
+        conversion.note_times()
 
     def begin_attempt(self) -> None:
+        self._check(Status.PROCESSING)
         self.attempt += 1
         self.progress = 0
+        self._advance(Status.PROCESSING)
 
-    def end_attempt(self) -> None:
-        """What it made is thrown away, if it was not published."""
+    def put_back(self) -> None:
+        """The attempt is over and another will follow; what it made is thrown away."""
+        self._check(Status.QUEUED)
         self.audio = self.cover = None
+        self._advance(Status.QUEUED)
+
+    def complete(self, artifact: Artifact) -> None:
+        self._check(Status.COMPLETED)
+        self.artifact, self.media, self.progress = artifact, artifact.media, 100
+        self._advance(Status.COMPLETED)
+
+    def fail(self, error: JobError) -> None:
+        self._check(Status.FAILED)
+        self.error = error
+        self._advance(Status.FAILED)
+
+    def _check(self, status: Status) -> None:
+        """Refuse what is no transition; a finished job refuses to be written."""
+        if status not in TRANSITIONS[self._status]:
+            raise AssertionError(f"{self._status} → {status} is no transition")
+
+    def _advance(self, status: Status) -> None:
+        self._status = status
+        for sharer in self.sharers:
+            sharer.note_times()
+        self.touch()
 
     def touch(self) -> None:
         """Something that a client can see has changed."""
@@ -159,57 +212,72 @@ class Job:
             self.on_change(conversion)
 
     def report_progress(self, percent: float) -> None:
-        """Never down, and 100 is only for what is completed."""
+        """Progress never goes down within an attempt, and 100 is only for completed work."""
         self.progress = max(self.progress, min(99, int(percent)))
 
 
 @dataclass(eq=False)
 class Conversion:
-    """One request's conversion. Times are aware datetimes in UTC."""
+    """One request's conversion. Times are aware datetimes in UTC and the request's own, also for shared work."""
 
     id: str
     owner: str  # the name of the key that asked
-    video_id: str
     quality: Quality
     created_at: datetime
     job: Job
-    status: Status = Status.QUEUED
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    cancelled_at: int | None = None  # the progress in per cent at which its owner cancelled it
     removed: bool = False
     revision: int = 0
     rendered: tuple[tuple[object, ...], bytes] | None = field(default=None, repr=False)  # the answer, by what made it
 
-    def advance(self, status: Status) -> None:
-        """Move along one arrow of `TRANSITIONS`; a finished conversion refuses to be written."""
-        if status not in TRANSITIONS[self.status]:
-            raise AssertionError(f"{self.status} → {status} is no transition")
-        self.status = status
-        self.revision += 1
-        now = utc_now()
-        if status is Status.PROCESSING:
-            self.started_at = self.started_at or now
-        elif status is not Status.QUEUED:
-            self.finished_at = now
+    @property
+    def video_id(self) -> str:
+        return self.job.video_id
+
+    @property
+    def status(self) -> Status:
+        return self.job.status if self.cancelled_at is None else Status.CANCELLED
 
     @property
     def finished(self) -> bool:
-        return not TRANSITIONS[self.status]
+        return self.cancelled_at is not None or self.job.finished
+
+    @property
+    def progress(self) -> int:
+        """In per cent."""
+        return self.job.progress if self.cancelled_at is None else self.cancelled_at
+
+    def cancel(self) -> None:
+        """Leave the job, which goes on for its other sharers."""
+        if self.finished:
+            raise AssertionError(f"{self.status} → {Status.CANCELLED} is no transition")
+        self.cancelled_at = self.job.progress
+        self.note_times()
+
+    def note_times(self) -> None:
+        """Note when it started and ended, each once."""
+        if self.finished:
+            self.finished_at = self.finished_at or utc_now()
+        elif self.status is Status.PROCESSING:
+            self.started_at = self.started_at or utc_now()
+        self.revision += 1
 
     @property
     def place(self) -> tuple[datetime, str]:
-        """Where in lists by age; the id tells those of one moment apart."""
+        """Its place in lists by age. The id decides between those of one moment."""
         return self.created_at, self.id
 
 
 def new_id() -> str:
-    """144 random bits, URL-safe: knowing one is the right to download."""
+    """144 random bits, URL-safe. Whoever knows an id may download its file."""
     return secrets.token_urlsafe(18)
 
 
 def short(conversion_id: str) -> str:
-    """What of an id may be logged."""
+    """The part of an id that may be logged."""
     return conversion_id[:6] + "…"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from .jobs import Job, Status
+from .jobs import Status
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
@@ -59,10 +59,9 @@ class Metrics:
         if seconds is not None:
             self.latency.observe(seconds)
 
-    def ended(self, job: Job, conversions: int) -> None:
-        """So many conversions ended with `job`."""
-        code = job.error.code if job.status is Status.FAILED and job.error else ""
-        self.conversions.labels(job.status.value, code).inc(conversions)
+    def ended(self, outcome: Status, code: str, conversions: int) -> None:
+        """So many conversions ended; `code` is the error's, empty where there is none."""
+        self.conversions.labels(outcome.value, code).inc(conversions)
 
     def stage(self, name: str, seconds: float) -> None:
         self.stages.labels(name).observe(seconds)

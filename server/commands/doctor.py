@@ -13,7 +13,7 @@ from ..access import key_file
 from ..access.keys import Keys
 from ..app import default_limits
 from ..config import Config, ConfigError, load
-from ..jobs import Job
+from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
 from ..media.pipeline import Pipeline
 from ..storage.artifacts import Artifacts
@@ -136,7 +136,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
             bundle,
             lambda stage, took: stages.append((stage, took)),
         ).run
-        job = Job(video_id, 320)
+        job = Job(Recipe(video_id, 320))
         job.begin_attempt()
         failure: errors.JobError | None = None
         try:

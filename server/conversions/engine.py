@@ -1,8 +1,7 @@
-"""The engine: who shares which work, what is accepted, and what becomes of everything.
+"""The engine: it accepts conversions, shares the work between them, and decides how each one ends.
 
-Scheduling is decided synchronously: each method changes all the state it must before it awaits anything. What was
-accepted is in the journal before `submit` returns. The engine is given `run(job)` and knows nothing of how an MP3 is
-made; the slots and the attempts are in `workers.py`.
+Each method changes all the state it must before it awaits anything. What was accepted is in the journal before `submit`
+returns. `_live` is the life of one job. The engine is given `run(job)` and knows nothing of how an MP3 is made.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ from contextlib import ExitStack
 
 from .. import errors
 from ..config import JobsConfig
-from ..jobs import Artifact, Conversion, Job, Quality, Status, new_id, utc_now
+from ..jobs import Artifact, Conversion, Job, Quality, Recipe, Status, new_id, utc_now
 from ..metrics import Metrics
-from ..storage import artifact_files
 from ..storage.artifacts import Artifacts
 from ..storage.journal import Journal
 from . import records
 from .fairqueue import FairQueue
+from .retention import Retention
+from .retries import may_try_again
 from .table import Table
 from .workers import Run, Workers
 
@@ -53,16 +53,13 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self.slots = slots
-        self.queue = FairQueue()
         self.table = Table()
-        self.workers = Workers(
-            run, self.queue, self, slots=slots, timeout=settings.timeout, retry_pause=settings.retry_pause
-        )
-        self._jobs: dict[tuple[str, int], Job] = {}  # in flight or kept, by video and bitrate
+        self.queue = FairQueue(self.table.queue_changed)
+        self.retention = Retention(self.table, settings.keep_hours * 3600.0)
+        self.workers = Workers(run, slots=slots, timeout=settings.timeout)
+        self._jobs: dict[Recipe, Job] = {}  # in flight or kept
         self.draining = False
         self._room = True
-
-    # ---- what is done
 
     async def submit(self, owner: str, wanted: Sequence[tuple[str, Quality]], *, origin: str = "-") -> list[Conversion]:
         """Accept all of `wanted` (video id, quality) or nothing, in their order, on disk before this returns.
@@ -70,15 +67,16 @@ class Engine:
         `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
         ShuttingDown, QueueFull or StorageFull.
         """
-        keys = [(video_id, quality.bitrate_kbps) for video_id, quality in wanted]
-        await self.expire_damaged([job.artifact for key in keys if (job := self._jobs.get(key)) and job.artifact])
-        self._make_place(keys)
-        new = len(set(keys) - self._jobs.keys())
+        recipes = [Recipe(video_id, quality.bitrate_kbps) for video_id, quality in wanted]
+        kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]
+        await self.expire_damaged(kept)
+        self._make_place(recipes)
+        new = len(set(recipes) - self._jobs.keys())
         accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
-        kept = [conversion for conversion in accepted if conversion.finished]
+        done = [conversion for conversion in accepted if conversion.finished]
         try:
             with ExitStack() as stack:
-                for artifact in {conversion.job.artifact for conversion in kept if conversion.job.artifact}:
+                for artifact in {conversion.job.artifact for conversion in done if conversion.job.artifact}:
                     stack.enter_context(self._artifacts.reading(artifact))  # no budget takes it before it is answered
                 await self._journal.append(records.put(accepted))
         except BaseException as error:
@@ -91,24 +89,23 @@ class Engine:
             raise
         self._metrics.accepted.inc(len(accepted))
         self._metrics.shared.inc(len(accepted) - new)
-        for conversion in kept:
-            self._metrics.ended(conversion.job, 1)
+        self._metrics.ended(Status.COMPLETED, "", len(done))
         for conversion in accepted:
-            # A job between two attempts still has its task, which will queue all its sharers. On the way out only the
-            # journal keeps it, for the next start.
-            if conversion.status is Status.QUEUED and conversion.job not in self.workers and not self.draining:
+            # A job that pauses will queue all its sharers by itself. While the server stops, only the journal keeps
+            # the conversion, for the next start.
+            waits = conversion.status is Status.QUEUED and not self.workers.pauses(conversion.job)
+            if waits and not self.draining:
                 self.queue.push(conversion)
             self.table.changed(conversion)
-        self.table.queue_changed()
         return accepted
 
-    def _make_place(self, keys: Sequence[tuple[str, int]]) -> None:
-        """See that all may come; where the table is full, forget as many of the oldest finished. Raises as `submit`."""
+    def _make_place(self, recipes: Sequence[Recipe]) -> None:
+        """See that there is room for all; in a full table, forget as many old ones. Raises as `submit`."""
         if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
-        if not (self._room or self._jobs.keys() >= set(keys)):
+        if not (self._room or self._jobs.keys() >= set(recipes)):
             raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER)
-        jobs = [self._jobs.get(key) for key in keys]
+        jobs = [self._jobs.get(recipe) for recipe in recipes]
         waiting = sum(job is None or job.status is Status.QUEUED for job in jobs)
         joining = sum(job is not None and job.status is Status.PROCESSING for job in jobs)
         backlog, served = self._settings.backlog, self.workers.served
@@ -117,31 +114,32 @@ class Engine:
             raise errors.QueueFull(
                 f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
             )
-        if (excess := len(self.table) + len(keys) - self._settings.keep_conversions) > 0:
-            self._expire(self.table.oldest_finished(excess))
+        if (excess := len(self.table) + len(recipes) - self._settings.keep_conversions) > 0:
+            self._expire(self.retention.oldest_finished(excess))
 
     def _accept(self, owner: str, video_id: str, quality: Quality, origin: str) -> Conversion:
-        key = (video_id, quality.bitrate_kbps)
-        job = self._jobs.get(key)
+        recipe = Recipe(video_id, quality.bitrate_kbps)
+        job = self._jobs.get(recipe)
         if job is None:
-            job = self._jobs[key] = Job(*key, origin=origin, on_change=self.table.changed)
-        conversion = Conversion(new_id(), owner, video_id, quality, utc_now(), job)
+            job = self._jobs[recipe] = Job(recipe, origin=origin, on_change=self.table.changed)
+        conversion = Conversion(new_id(), owner, quality, utc_now(), job)
+        job.join(conversion)
         self.table.enter(conversion)
-        job.sharers[conversion] = None
-        if job.artifact:
-            self._finish(conversion, Status.COMPLETED)
-        elif job.status is Status.PROCESSING:
-            conversion.advance(Status.PROCESSING)
+        if conversion.finished:
+            self.retention.keep(conversion)
         return conversion
 
     async def remove(self, conversion: Conversion) -> None:
-        """Cancel a conversion that is not finished; forget a finished one. Nobody else's is touched."""
+        """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""
         if conversion.finished:
             conversion.removed = True
             self._forget(conversion)
             record = records.drop([conversion.id])
         else:
-            self._cancel(conversion)
+            conversion.cancel()
+            self._finished(conversion)
+            self._leave(conversion)
+            self._metrics.ended(Status.CANCELLED, "", 1)
             record = records.put([conversion])
         self.table.changed(conversion)
         try:
@@ -149,87 +147,86 @@ class Engine:
         except OSError:
             self._journal.note(record)  # on a full disk a removal must still go through
 
-    def _cancel(self, conversion: Conversion) -> None:
-        job = conversion.job
-        self._leave(job, conversion)
-        conversion.job = Job(
-            job.video_id, job.bitrate_kbps, status=Status.CANCELLED, progress=job.progress, media=job.media
-        )
-        self._finish(conversion, Status.CANCELLED)
-        self._metrics.ended(conversion.job, 1)
-
     async def run_forever(self) -> None:
         """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.workers.work_forever(), name="dispatcher")
+            group.create_task(self.workers.run_forever(self.queue, self._live), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
 
-    # ---- the life of a job, as the workers tell it
+    async def _live(self, job: Job) -> None:
+        """The life of a job, from its first turn to its end: begin, attempt, then retry or end.
 
-    def began(self, job: Job) -> None:
-        self._move(job, Status.PROCESSING)
-        self.table.queue_changed()
-
-    def put_back(self, job: Job) -> None:
-        job.end_attempt()
-        self._move(job, Status.QUEUED)
-
-    def due_again(self, job: Job) -> None:
-        if not self.draining:
+        It is cancelled when its last sharer leaves and when the server stops. A cut by the server's own hand is no
+        failed attempt, and the job is queued for the next start.
+        """
+        while True:
+            with self.workers.slot(job):
+                job.begin_attempt()
+                self._record(job)
+                try:
+                    outcome = await self.workers.attempt(job)
+                except asyncio.CancelledError:
+                    if self.draining and job.sharers:
+                        job.attempt -= 1
+                        self._put_back(job)
+                    raise
+            if not (isinstance(outcome, errors.JobError) and may_try_again(job, outcome)):
+                break
+            pause = self._settings.retry_pause
+            if not self.workers.has_time_after(job, pause):
+                break
+            log.info("%s failed with %s, trying once more in %d s", job, outcome.code, pause)
+            self._put_back(job)
+            await asyncio.sleep(pause)
+            if self.draining:
+                return
             self.queue.push_first(job.sharers)
-            self.table.queue_changed()
+            await self.workers.next_turn(job)
+        self._end(job, outcome)
 
-    def completed(self, job: Job, artifact: Artifact) -> None:
-        job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
-        self._metrics.audio_seconds.inc(artifact.media.duration)
-        self._end(job)
+    def _put_back(self, job: Job) -> None:
+        job.put_back()
+        self._record(job)
+
+    def _record(self, job: Job) -> None:
+        self._journal.note(records.put(job.sharers))
+
+    def _end(self, job: Job, outcome: Artifact | errors.JobError) -> None:
+        if isinstance(outcome, errors.JobError):
+            job.fail(outcome)
+            del self._jobs[job.recipe]
+            self._room = self._room and not isinstance(outcome, errors.DiskFull)
+        else:
+            job.complete(outcome)
+            self._metrics.audio_seconds.inc(outcome.media.duration)
+        log.info("%s %s for %d conversions", job, job.status, len(job.sharers))
+        for sharer in job.sharers:
+            self._finished(sharer)
+        self._metrics.ended(job.status, job.error.code if job.error else "", len(job.sharers))
+        self._record(job)
         if surplus := self._artifacts.over_budget():
             self.workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
 
-    def failed(self, job: Job, error: errors.JobError) -> None:
-        job.status, job.error = Status.FAILED, error
-        if isinstance(error, errors.DiskFull):
-            self._room = False
-        self._jobs.pop(job.key, None)
-        self._end(job)
-
-    def _move(self, job: Job, status: Status) -> None:
-        """Every sharer along with the job; the record follows."""
-        job.status = status
-        for sharer in job.sharers:
-            sharer.advance(status)
-        self._journal.note(records.put(job.sharers))
-        job.touch()
-
-    def _end(self, job: Job) -> None:
-        log.info("%s %s for %d conversions", job, job.status, len(job.sharers))
-        for sharer in job.sharers:
-            self._finish(sharer, job.status)
-        self._metrics.ended(job, len(job.sharers))
-        self._journal.note(records.put(job.sharers))
-        job.touch()
-
-    def _finish(self, conversion: Conversion, status: Status) -> None:
-        conversion.advance(status)
-        self.table.keep(conversion, self._settings.keep_hours * 3600.0)
+    def _finished(self, conversion: Conversion) -> None:
+        self.table.note_finished(conversion)
+        self.retention.keep(conversion)
 
     def _forget(self, conversion: Conversion) -> None:
-        """Gone from the table, and with the last of its sharers the file or the work."""
+        """Take it out of the table, and with the last of its job's sharers remove the file or stop the work."""
         self.table.leave(conversion)
         if conversion in conversion.job.sharers:
-            self._leave(conversion.job, conversion)
+            self._leave(conversion)
 
-    def _leave(self, job: Job, conversion: Conversion) -> None:
-        """Stop the work nobody waits for any more, remove the file nobody keeps."""
+    def _leave(self, conversion: Conversion) -> None:
+        """Stop work that nobody waits for any more; remove a file that no conversion points to."""
+        job = conversion.job
         del job.sharers[conversion]
-        if conversion in self.queue:
-            self.queue.discard(conversion)
-            self.table.queue_changed()
+        self.queue.discard(conversion)
         job.changed.notify()
         if job.sharers:
             return
-        if self._jobs.get(job.key) is job:
-            del self._jobs[job.key]
+        if self._jobs.get(job.recipe) is job:
+            del self._jobs[job.recipe]
         if not self.workers.give_up(job) and job.artifact:
             self._remove_later(job.artifact)
 
@@ -256,10 +253,9 @@ class Engine:
     async def _remove(self, artifacts: Iterable[Artifact]) -> None:
         """Expire early whatever points to these files."""
         for artifact in artifacts:
-            key = artifact_files.key_of(artifact)
-            job = self._jobs.get(key)
+            job = self._jobs.get(artifact.recipe)
             if job and job.artifact and job.artifact.path == artifact.path:
-                del self._jobs[key]  # nobody else shares it from now on
+                del self._jobs[job.recipe]  # nobody else shares it from now on
                 await self._expire_in_steps(list(job.sharers))
             elif not job or job.artifact:  # but one just published, of which the job is not yet told
                 self._remove_later(artifact)  # nobody's: it could not be removed when its time had come
@@ -277,7 +273,7 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire what is due, keep the disk budget, look whether there is room, shorten the journal."""
-        await self._expire_in_steps(self.table.expired())
+        await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
         self._room = await self._artifacts.room()
         if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self.table):
@@ -291,20 +287,22 @@ class Engine:
 
     # ---- begin and end
 
-    async def restore(self, stored: Iterable[records.Record], found: Sequence[tuple[str, int, Artifact]]) -> None:
+    async def restore(self, stored: Iterable[records.Record], found: Sequence[Artifact]) -> None:
         """The table of before the restart: finished links answer again, the unfinished is queued again."""
         conversions, self._jobs = records.restore(stored, found, self._journal.set_aside)
         for job in self._jobs.values():
             job.on_change = self.table.changed
-        self.table.restore(conversions, self._settings.keep_hours * 3600.0)
+        for conversion in conversions:
+            self.table.enter(conversion)
+        self.retention.restore(conversions)
         kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
-        for _, _, artifact in found:
+        for artifact in found:
             if artifact.path not in kept:
                 await self._artifacts.remove(artifact)
         for job in list(self._jobs.values()):
             if job.artifact is None and job.interrupted >= records.MAX_INTERRUPTIONS:
                 log.warning("%s ended the server %d times and is given up", job, job.interrupted)
-                self.failed(job, errors.JobFailed())
+                self._end(job, errors.JobFailed())
         for conversion in conversions:
             if conversion.status is Status.QUEUED:
                 self.queue.push(conversion)

@@ -1,10 +1,10 @@
-"""The fair queue: one lane per key, served in turn, so that one key's batch of 50 never makes another's single wait."""
+"""The fair queue: one lane per key, served in turn. One key's batch of 50 never delays another key's single request."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..jobs import Conversion
 
@@ -12,7 +12,9 @@ from ..jobs import Conversion
 class FairQueue:
     """Waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called whenever places may have changed."""
+        self._on_change = on_change
         self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
         self._size = 0
         self._filled = asyncio.Event()
@@ -47,8 +49,8 @@ class FairQueue:
 
     def _grown(self, count: int) -> None:
         self._size += count
-        self._positions = None
         self._filled.set()
+        self._places_changed()
 
     def discard(self, conversion: Conversion) -> None:
         lane = self._lanes.get(conversion.owner)
@@ -58,10 +60,14 @@ class FairQueue:
         if not lane:
             del self._lanes[conversion.owner]
         self._size -= 1
+        self._places_changed()
+
+    def _places_changed(self) -> None:
         self._positions = None
+        self._on_change()
 
     async def pop(self) -> Conversion:
-        """The conversion whose turn it is, as soon as there is one."""
+        """Wait for a conversion and take the one whose turn it is."""
         while not self._size:
             self._filled.clear()
             await self._filled.wait()
@@ -73,7 +79,7 @@ class FairQueue:
         return conversion
 
     def position(self, conversion: Conversion) -> int:
-        """Whose turn it is next has 1; so has one that is in a pause between two attempts."""
+        """The next one has 1; so has one that pauses between two attempts."""
         if self._positions is None:
             turns = itertools.zip_longest(*self._lanes.values())
             in_turn = (waiting for turn in turns for waiting in turn if waiting)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .. import errors
-from ..jobs import Artifact, Conversion, Job, Media, Quality, Source, Status
+from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Source, Status
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def _snapshot(conversion: Conversion) -> Record:
     if conversion.status is Status.COMPLETED and job.artifact:
         record["artifact"] = job.artifact.path.name
     elif conversion.finished:
-        record["progress"] = job.progress
+        record["progress"] = conversion.progress
         if job.media:
             record["media"] = dataclasses.asdict(job.media)
     if conversion.status is Status.FAILED and job.error:
@@ -59,10 +59,10 @@ def _snapshot(conversion: Conversion) -> Record:
 
 def restore(
     records: Iterable[Record],
-    artifacts: Iterable[tuple[str, int, Artifact]],
+    artifacts: Iterable[Artifact],
     set_aside: Callable[[Record], None],
-) -> tuple[list[Conversion], dict[tuple[str, int], Job]]:
-    """The conversions of before, oldest first, and the jobs that are kept or to be done again, by video and bitrate.
+) -> tuple[list[Conversion], dict[Recipe, Job]]:
+    """The conversions of before, oldest first, and the jobs that are kept or to be done again.
 
     A published file that no record names as done is adopted by who waits for it: the server died in between. A record
     that cannot be understood is handed to `set_aside`; a completed one whose file is gone is left out.
@@ -74,13 +74,13 @@ def restore(
         except (KeyError, TypeError, ValueError) as error:
             _set_aside(record, error, set_aside)
     found = list(artifacts)
-    by_name = {artifact.path.name: artifact for _, _, artifact in found}
-    by_key = {(video_id, bitrate): artifact for video_id, bitrate, artifact in found}
+    by_name = {artifact.path.name: artifact for artifact in found}
+    by_recipe = {artifact.recipe: artifact for artifact in found}
     conversions: list[Conversion] = []
-    jobs: dict[tuple[str, int], Job] = {}
+    jobs: dict[Recipe, Job] = {}
     for snapshot in snapshots.values():
         try:
-            conversion = _conversion(snapshot, by_name, by_key, jobs)
+            conversion = _conversion(snapshot, by_name, by_recipe, jobs)
         except (KeyError, TypeError, ValueError) as error:
             _set_aside({"type": "put", "conversions": [snapshot]}, error, set_aside)
             continue
@@ -107,49 +107,44 @@ def _set_aside(record: Record, error: Exception, set_aside: Callable[[Record], N
 def _conversion(
     snapshot: Record,
     by_name: dict[str, Artifact],
-    by_key: dict[tuple[str, int], Artifact],
-    jobs: dict[tuple[str, int], Job],
+    by_recipe: dict[Recipe, Artifact],
+    jobs: dict[Recipe, Job],
 ) -> Conversion | None:
     quality, status = Quality(snapshot["quality"]), Status(snapshot["status"])
     attempt, interrupted = int(snapshot["attempt"]), int(snapshot["interrupted"])
-    job = Job(snapshot["video_id"], quality.bitrate_kbps)
+    job = Job(Recipe(snapshot["video_id"], quality.bitrate_kbps))
     conversion = Conversion(
         id=snapshot["id"],
         owner=snapshot["owner"],
-        video_id=snapshot["video_id"],
         quality=quality,
         created_at=_moment(snapshot, "created_at") or datetime.now(UTC),
         job=job,
-        status=status,
         started_at=_moment(snapshot, "started_at"),
         finished_at=_moment(snapshot, "finished_at"),
         expires_at=_moment(snapshot, "expires_at"),
     )
     if status in (Status.FAILED, Status.CANCELLED):
-        job.status, job.progress = status, int(snapshot.get("progress", 0))
-        if status is Status.FAILED:
-            said = snapshot["error"]
-            job.error = errors.JOB_ERRORS.get(said["code"], errors.JobFailed)(said["message"])
+        job.progress = int(snapshot.get("progress", 0))
         if media := snapshot.get("media"):
             job.media = Media(**{**media, "source": Source(**media["source"])})
+        if status is Status.CANCELLED:
+            conversion.cancelled_at = job.progress
+            return conversion
+        said = snapshot["error"]
+        job.fail(errors.JOB_ERRORS.get(said["code"], errors.JobFailed)(said["message"]))
+        job.join(conversion)
         return conversion
-    if status is Status.COMPLETED:
-        artifact = by_name.get(snapshot["artifact"])
-        if artifact is None:
-            return None
-    else:
-        artifact = by_key.get(job.key)
-    job = conversion.job = jobs.setdefault(job.key, job)
-    job.sharers[conversion] = None
-    if artifact:
-        job.status, job.artifact, job.media, job.progress = Status.COMPLETED, artifact, artifact.media, 100
-        if not conversion.finished:
-            conversion.advance(Status.COMPLETED)
-        return conversion
-    cut = status is Status.PROCESSING
-    job.attempt = max(job.attempt, attempt - cut)
-    job.interrupted = max(job.interrupted, interrupted + cut)
-    conversion.status = Status.QUEUED
+    artifact = by_name.get(snapshot["artifact"]) if status is Status.COMPLETED else by_recipe.get(job.recipe)
+    if artifact is None and status is Status.COMPLETED:
+        return None
+    job = conversion.job = jobs.setdefault(job.recipe, job)
+    if artifact and not job.finished:
+        job.complete(artifact)
+    elif not artifact:
+        cut = status is Status.PROCESSING
+        job.attempt = max(job.attempt, attempt - cut)
+        job.interrupted = max(job.interrupted, interrupted + cut)
+    job.join(conversion)
     return conversion
 
 

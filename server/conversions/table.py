@@ -1,21 +1,15 @@
-"""The table of conversions: by id, by owner, by when they expire; and who watches them change. Plain memory."""
+"""The table of conversions by id and by owner, and the clients that watch them change. Plain memory."""
 
 from __future__ import annotations
 
-import asyncio
 import bisect
-import itertools
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from .. import errors
-from ..jobs import Conversion, utc_now
+from ..jobs import Conversion
 from .watch import Watch
-
-#: How many more that are gone than there are conversions may stand in the line to expire.
-_FORGOTTEN = 1000
 
 
 class Table:
@@ -23,7 +17,6 @@ class Table:
         self._conversions: dict[str, Conversion] = {}
         self._by_owner: dict[str, list[Conversion]] = {}  # each by place: a clock may stand still, or go back
         self._unfinished: dict[str, dict[str, Conversion]] = {}  # by owner and id, in the order of coming
-        self._expiring: deque[tuple[float, Conversion]] = deque()  # by the monotonic clock, soonest first
         self._watches: dict[str, set[Watch]] = {}
 
     def __len__(self) -> int:
@@ -42,14 +35,9 @@ class Table:
     def unfinished_count(self) -> int:
         return sum(map(len, self._unfinished.values()))
 
-    def oldest_finished(self, count: int) -> list[Conversion]:
-        """So many, of the key that has the most conversions if there are enough. Raises QueueFull if there are none."""
-        owners = sorted(self._by_owner.values(), key=len, reverse=True)
-        finished = (conversion for owned in owners for conversion in owned if conversion.finished)
-        oldest = list(itertools.islice(finished, count))
-        if len(oldest) < count:
-            raise errors.QueueFull("All places in the server's table are taken. Try again later.", retry_after=30)
-        return oldest
+    def by_owner(self) -> list[list[Conversion]]:
+        """All conversions, one list per key, the longest list first; within a list the oldest first."""
+        return sorted(self._by_owner.values(), key=len, reverse=True)
 
     def older(self, owner: str, than: tuple[datetime, str] | None, most: int) -> list[Conversion]:
         """At most so many of `owner`, newest first, beginning after the place `than`, or with the newest of all."""
@@ -70,50 +58,16 @@ class Table:
     def leave(self, conversion: Conversion) -> None:
         if self._conversions.pop(conversion.id, None) is None:
             return
-        self._has_finished(conversion)
+        self.note_finished(conversion)
         owned = self._by_owner[conversion.owner]
         del owned[bisect.bisect_left(owned, conversion.place, key=_place)]
         if not owned:
             del self._by_owner[conversion.owner]
 
-    def _has_finished(self, conversion: Conversion) -> None:
+    def note_finished(self, conversion: Conversion) -> None:
         unfinished = self._unfinished.get(conversion.owner, {})
         if unfinished.pop(conversion.id, None) and not unfinished:
             del self._unfinished[conversion.owner]
-
-    # ---- expiry
-
-    def keep(self, conversion: Conversion, seconds: float) -> None:
-        """Let a finished one expire in so many seconds. Those kept later must not expire sooner.
-
-        `expires_at` is what the clock on the wall will say; what counts is the monotonic clock, so that a clock that
-        jumps expires nothing early.
-        """
-        self._has_finished(conversion)
-        conversion.expires_at = utc_now() + timedelta(seconds=seconds)
-        if len(self._expiring) > 2 * len(self) + _FORGOTTEN:
-            self._expiring = deque(entry for entry in self._expiring if entry[1] in self)
-        self._expiring.append((asyncio.get_running_loop().time() + seconds, conversion))
-
-    def restore(self, conversions: Sequence[Conversion], most_seconds: float) -> None:
-        """Take in those of before a restart; the finished ones expire when they were to, at most in so many seconds."""
-        now = utc_now()
-        latest = now + timedelta(seconds=most_seconds)
-        for conversion in conversions:
-            self.enter(conversion)
-        for conversion in sorted(conversions, key=lambda conversion: conversion.expires_at or latest):
-            if conversion.finished:
-                expires_at = min(latest, conversion.expires_at or latest)
-                self.keep(conversion, max(0.0, (expires_at - now).total_seconds()))
-                conversion.expires_at = expires_at
-
-    def expired(self) -> Iterator[Conversion]:
-        """Those whose time is up; each is asked for only once."""
-        now = asyncio.get_running_loop().time()
-        while self._expiring and (self._expiring[0][0] <= now or self._expiring[0][1] not in self):
-            conversion = self._expiring.popleft()[1]
-            if conversion in self:
-                yield conversion
 
     # ---- watching
 
@@ -136,7 +90,7 @@ class Table:
             watch.note(conversion)
 
     def queue_changed(self) -> None:
-        """Tell all who watch: everybody's place in the queue may be another."""
+        """Tell all watching clients that places in the queue have changed, or that the server is shutting down."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.note_queue()

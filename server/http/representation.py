@@ -32,7 +32,7 @@ def _object(conversion: Conversion, position: int | None, base_url: str) -> dict
     return {
         "conversion_id": conversion.id,
         "status": status.value,
-        "progress": 100 if completed else job.progress,
+        "progress": conversion.progress,
         "download_url": None if gone else f"{link}.mp3",
         "url": youtube_url.canonical_url(conversion.video_id),
         "video_id": conversion.video_id,

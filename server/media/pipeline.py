@@ -75,9 +75,7 @@ class Pipeline:
             seconds = await self._encode(job, source, argv, part)
         _verify(media, seconds)
         clock.passed("encode")
-        artifact = await self.artifacts.publish(
-            part, job.cover, video_id=job.video_id, bitrate_kbps=job.bitrate_kbps, media=media
-        )
+        artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
         job.cover = artifact.cover  # where it is from now on; the staging folder goes
         clock.passed("publish")
         return artifact

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..jobs import Artifact, Media, Source
+from ..jobs import Artifact, Media, Recipe, Source
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ VERSION = 1
 _OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg)")
 
 
-def sweep(folder: Path) -> list[tuple[str, int, Artifact, int]]:
+def sweep(folder: Path) -> list[tuple[Artifact, int]]:
     """Make `folder`, remove what is no part of a complete artifact, and say what is there, oldest first.
 
-    Each as (video id, kbit/s, artifact, bytes of all its files). Only what has a name of our own is removed, and all of
+    Each with the bytes of all its files. Only what has a name of our own is removed, and all of
     the staging folder. Raises OSError.
     """
     staging = folder / STAGING
@@ -40,13 +40,14 @@ def sweep(folder: Path) -> list[tuple[str, int, Artifact, int]]:
     for leftover in staging.iterdir():
         remove_tree(leftover)
     ours = {path: match for path in folder.iterdir() if (match := _own_file(path))}
-    found: list[tuple[int, str, int, Artifact, int]] = []
+    found: list[tuple[int, Artifact, int]] = []
     complete: set[Path] = set()
     for path, match in ours.items():
-        if path.suffix == ".mp3" and (read := _read(path)) is not None:
+        recipe = Recipe(match["video_id"], int(match["bitrate"]))
+        if path.suffix == ".mp3" and (read := _read(path, recipe)) is not None:
             artifact, size = read
             complete |= _files(path)
-            found.append((path.stat().st_mtime_ns, match["video_id"], int(match["bitrate"]), artifact, size))
+            found.append((path.stat().st_mtime_ns, artifact, size))
     stray = ours.keys() - complete
     for path in stray:
         path.unlink(missing_ok=True)
@@ -76,14 +77,6 @@ def try_to_write(staging: Path) -> None:
         pass
 
 
-def key_of(artifact: Artifact) -> tuple[str, int]:
-    """Its video id and kbit/s, by its name. Raises ValueError for a name that is not ours."""
-    match = _OWN_NAME.fullmatch(artifact.path.name)
-    if match is None:
-        raise ValueError(artifact.path.name)
-    return match["video_id"], int(match["bitrate"])
-
-
 def _own_file(path: Path) -> re.Match[str] | None:
     return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
 
@@ -92,7 +85,7 @@ def _files(path: Path) -> set[Path]:
     return {path, path.with_suffix(".json"), path.with_suffix(".jpg")}
 
 
-def _read(path: Path) -> tuple[Artifact, int] | None:
+def _read(path: Path, recipe: Recipe) -> tuple[Artifact, int] | None:
     """The artifact at `path` and the bytes of all its files, or None when it is not complete."""
     size = path.stat().st_size
     described = _read_sidecar(path.with_suffix(".json"))
@@ -100,10 +93,10 @@ def _read(path: Path) -> tuple[Artifact, int] | None:
         return None
     cover = path.with_suffix(".jpg")
     total = sum(file.stat().st_size for file in _files(path) if file.exists())
-    return Artifact(path, size, described[1], cover if cover.exists() else None), total
+    return Artifact(recipe, path, size, described[1], cover if cover.exists() else None), total
 
 
-def publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[Artifact, int]:
+def publish(audio: Path, cover: Path | None, path: Path, recipe: Recipe, media: Media) -> tuple[Artifact, int]:
     """Give `audio` its final name `path`, last of all its files; the artifact and the bytes of all its files.
 
     Raises OSError; then nothing under a final name remains.
@@ -125,7 +118,7 @@ def publish(audio: Path, cover: Path | None, path: Path, media: Media) -> tuple[
     except BaseException:
         unlink(path)
         raise
-    return Artifact(path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
+    return Artifact(recipe, path, size, media, path.with_suffix(".jpg") if cover is not None else None), total
 
 
 def is_whole(artifact: Artifact) -> bool:

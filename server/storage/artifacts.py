@@ -21,7 +21,7 @@ from pathlib import Path
 
 from .. import completion
 from ..errors import DiskFull
-from ..jobs import Artifact, Media
+from ..jobs import Artifact, Media, Recipe
 from . import artifact_files
 
 log = logging.getLogger(__name__)
@@ -52,17 +52,17 @@ class Artifacts:
         self._disk = (0, 0)  # total and free bytes
         self._disk_asked: float | None = None
 
-    async def open(self) -> list[tuple[str, int, Artifact]]:
+    async def open(self) -> list[Artifact]:
         """Make the folder, sweep what is no part of a complete artifact, and say what is there, oldest first.
 
-        Each as (video id, kbit/s, artifact). Only what has a name of our own is ever removed, and everything in the
+        Only what has a name of our own is ever removed, and everything in the
         staging folder. Raises OSError when the folder cannot be used.
         """
         found = await asyncio.to_thread(artifact_files.sweep, self._folder)
-        for _, _, artifact, size in found:
+        for artifact, size in found:
             self._keep(_Kept(artifact, size))
         await self._ask_disk()
-        return [(video_id, bitrate_kbps, artifact) for video_id, bitrate_kbps, artifact, _ in found]
+        return [artifact for artifact, _ in found]
 
     @contextlib.asynccontextmanager
     async def staging(self) -> AsyncIterator[Path]:
@@ -78,17 +78,15 @@ class Artifacts:
         finally:
             await completion.finished(asyncio.to_thread(artifact_files.remove_tree, folder))
 
-    async def publish(
-        self, audio: Path, cover: Path | None, *, video_id: str, bitrate_kbps: int, media: Media
-    ) -> Artifact:
+    async def publish(self, audio: Path, cover: Path | None, *, recipe: Recipe, media: Media) -> Artifact:
         """Give the finished `audio` (and `cover`) of a staging folder their final names, on disk for good.
 
         Raises DiskFull, or OSError; then, and when cancelled, nothing under a final name remains.
         """
-        path = self._folder / f"{video_id}-{bitrate_kbps}-{secrets.token_hex(8)}.mp3"
+        path = self._folder / f"{recipe.video_id}-{recipe.bitrate_kbps}-{secrets.token_hex(8)}.mp3"
         try:
             with _disk_full():
-                work = asyncio.to_thread(artifact_files.publish, audio, cover, path, media)
+                work = asyncio.to_thread(artifact_files.publish, audio, cover, path, recipe, media)
                 artifact, size = await completion.finished(work)
         except asyncio.CancelledError:
             await completion.finished(asyncio.to_thread(artifact_files.unlink, path))

@@ -69,14 +69,15 @@ async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_
             job.media = MEDIA
             job.touch()
             await asyncio.sleep(0)
-            return Artifact(file, 5, MEDIA, None)
+            return Artifact(job.recipe, file, 5, MEDIA, None)
 
         async def remove(artifact: Artifact) -> None:
             await asyncio.sleep(0)
 
         monkeypatch.setattr(api.engine.workers, "_run", run)
         monkeypatch.setattr(api.engine._artifacts, "remove", remove)
-        monkeypatch.setattr(api.engine, "_settings", JobsConfig(keep_hours=0, backlog=CONVERSIONS))
+        monkeypatch.setattr(api.engine, "_settings", JobsConfig(backlog=CONVERSIONS))
+        monkeypatch.setattr(api.engine.retention, "_keep_seconds", 0.0)
         # What is made once and kept, caches and the loop's threads, is made by now.
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.1) for _ in range(32)))
         await convert_many(api, 0, 400)
@@ -85,8 +86,8 @@ async def test_ten_thousand_conversions_leave_descriptors_threads_and_memory_as_
         await convert_many(api, 1000, CONVERSIONS)
         await settled(api)
         assert len(api.engine.table) == 0 and api.engine._jobs == {} and api.engine.workers._deadlines == {}
-        assert api.engine.table._by_owner == {} and not api.engine.table._expiring and not api.engine.table._watches
-        assert len(api.engine.queue) == 0 and api.engine.workers._tasks == {}
+        assert api.engine.table._by_owner == {} and not api.engine.retention._expiring and not api.engine.table._watches
+        assert len(api.engine.queue) == 0 and api.engine.workers._lives == {}
         after = (descriptors(), threading.active_count(), memory())
         assert after[0] <= before[0] + 2
         assert after[1] <= before[1] + 2

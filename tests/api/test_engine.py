@@ -15,7 +15,7 @@ from support.api import KEY, OTHER, SOON, Api, content_of, link, serving, watch
 
 from server import errors, jobs
 from server.config import JobsConfig
-from server.conversions import engine, table
+from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
 from server.jobs import Conversion, Quality, Status
 
@@ -319,11 +319,11 @@ async def test_a_request_that_does_not_fit_the_table_takes_nothing_from_it(start
 async def test_those_who_were_removed_do_not_pile_up_in_the_line_to_expire(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_FORGOTTEN", 10)
+    monkeypatch.setattr(retention, "MAX_STALE", 10)
     await api.made("some-video-")
     for _ in range(50):
         await api.engine.remove(await submit(api, "some-video-"))
-    assert len(api.engine.table) == 1 and len(api.engine.table._expiring) <= 14
+    assert len(api.engine.table) == 1 and len(api.engine.retention._expiring) <= 14
 
 
 async def test_a_file_that_could_not_be_removed_is_tried_again_and_costs_nobody_else(
@@ -410,7 +410,7 @@ async def test_a_clock_that_jumps_expires_nothing_and_ends_nothing(
     def now() -> datetime:
         return real() + jump
 
-    for module in (jobs, engine, table):
+    for module in (jobs, engine, retention):
         monkeypatch.setattr(module, "utc_now", now)
     await api.engine.tidy()
     assert (await api.get(link(made["conversion_id"]))).body == content_of("some-video-")

@@ -18,25 +18,32 @@ from server.config import JobsConfig
 from server.conversions import records
 from server.conversions.records import Record, drop, put, restore
 from server.http.context import ARTIFACTS
-from server.jobs import Artifact, Conversion, Job, Quality, Status, utc_now
+from server.jobs import Artifact, Conversion, Job, Quality, Recipe, Status, utc_now
 
 VIDEO = "some-video-"
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
-ARTIFACT = Artifact(Path(f"{VIDEO}-320-0123456789abcdef.mp3"), 1000, MEDIA, None)
+RECIPE = Recipe(VIDEO, 320)
+ARTIFACT = Artifact(RECIPE, Path(f"{VIDEO}-320-0123456789abcdef.mp3"), 1000, MEDIA, None)
 
 
 def conversion(status: Status = Status.QUEUED, *, name: str = "id-of-one", attempt: int = 0) -> Conversion:
-    job = Job(VIDEO, 320, status=status, attempt=attempt)
-    one = Conversion(name, "anna", VIDEO, Quality.HIGH, NOW, job, status=status)
+    job = Job(RECIPE)
+    one = Conversion(name, "anna", Quality.HIGH, NOW, job)
+    job.join(one)
     if status is not Status.QUEUED:
+        job.begin_attempt()
         one.started_at = NOW
-    if one.finished:
+    job.attempt = attempt
+    if status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
         one.finished_at = one.expires_at = NOW
         job.media = MEDIA
     if status is Status.COMPLETED:
-        job.artifact = ARTIFACT
+        job.complete(ARTIFACT)
     if status is Status.FAILED:
-        job.error, job.progress = errors.VideoPrivate(), 37
+        job.progress = 37
+        job.fail(errors.VideoPrivate())
+    if status is Status.CANCELLED:
+        one.cancel()
     return one
 
 
@@ -44,8 +51,7 @@ def again(
     *records: Record, artifacts: list[Artifact] | None = None, aside: list[Record] | None = None
 ) -> tuple[list[Conversion], dict[Any, Job]]:
     """What is restored of `records` once they were on disk; what cannot be understood goes to `aside`."""
-    found = [(VIDEO, 320, artifact) for artifact in artifacts or []]
-    return restore(json.loads(json.dumps(records)), found, ([] if aside is None else aside).append)
+    return restore(json.loads(json.dumps(records)), artifacts or [], ([] if aside is None else aside).append)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.COMPLETED, Status.QUEUED])
@@ -93,7 +99,6 @@ def test_interruptions_add_up_and_failed_attempts_stay_counted() -> None:
         ((before,), _) = again(put([before]))
         assert (before.job.attempt, before.job.interrupted) == (1, count)
         before.job.begin_attempt()
-        before.advance(Status.PROCESSING)
 
 
 def test_sharers_share_again() -> None:
@@ -199,7 +204,7 @@ async def test_every_id_answers_the_same_after_a_restart(tmp_path: Path, monkeyp
         headers = (await api.get(link(made))).headers
         url = api.url
     # A replay may take a while.
-    monkeypatch.setattr("server.conversions.table.utc_now", lambda: utc_now() + timedelta(seconds=1))
+    monkeypatch.setattr("server.conversions.retention.utc_now", lambda: utc_now() + timedelta(seconds=1))
     async with serving(tmp_path) as api:
         after = await shown(api, ids)
         assert json.loads(json.dumps(after).replace(api.url, url)) == before
@@ -250,7 +255,7 @@ async def test_the_ninth_interruption_is_forgiven_and_the_tenth_is_not(tmp_path:
     one = conversion(Status.PROCESSING, attempt=1)
     for count, status in ((records.MAX_INTERRUPTIONS - 2, "processing"), (records.MAX_INTERRUPTIONS - 1, "failed")):
         one.job.interrupted = count
-        one.job.video_id = one.video_id = "led-deadly-"
+        one.job.recipe = Recipe("led-deadly-", 320)
         folder = tmp_path / str(count)
         (folder / "state").mkdir(parents=True)
         async with serving(folder) as api:

@@ -144,8 +144,7 @@ class Studio:
         return await artifacts.publish(
             take.part,
             take.cover,
-            video_id=job.video_id,
-            bitrate_kbps=job.bitrate_kbps,
+            recipe=job.recipe,
             media=job.media or MEDIA,
         )
 

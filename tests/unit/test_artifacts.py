@@ -20,13 +20,14 @@ import pytest
 from conftest import SmallDisk
 
 from server.errors import DiskFull
-from server.jobs import Artifact, Media, Source
+from server.jobs import Artifact, Media, Recipe, Source
 from server.storage import artifact_files
 from server.storage import artifacts as artifacts_module
 from server.storage.artifacts import Artifacts
 
 DEADLINE = 20
 VIDEO = "-_abcdefghi"
+RECIPE = Recipe(VIDEO, 320)
 MEDIA = Media("A title \N{SNOWMAN}", "Someone", 12.5, "2026-01-31", Source("opus", 130))
 
 
@@ -36,7 +37,7 @@ async def opened(folder: Path, **options: Any) -> Artifacts:
     return artifacts
 
 
-async def found(folder: Path) -> list[tuple[str, int, Artifact]]:
+async def found(folder: Path) -> list[Artifact]:
     return await Artifacts(folder, budget_bytes=10**9).open()
 
 
@@ -46,9 +47,7 @@ async def publish(artifacts: Artifacts, content: bytes = b"audio", cover: bytes 
         audio.write_bytes(content)
         if cover is not None:
             picture.write_bytes(cover)
-        return await artifacts.publish(
-            audio, None if cover is None else picture, video_id=VIDEO, bitrate_kbps=320, media=MEDIA
-        )
+        return await artifacts.publish(audio, None if cover is None else picture, recipe=RECIPE, media=MEDIA)
 
 
 def names(folder: Path) -> set[str]:
@@ -74,7 +73,7 @@ async def test_a_restart_finds_what_was_published(tmp_path: Path) -> None:
     for age, artifact in enumerate(published):
         os.utime(artifact.path, (1000 - age, 1000 - age))
     again = Artifacts(tmp_path, budget_bytes=10**9)
-    assert await again.open() == [(VIDEO, 320, artifact) for artifact in reversed(published)]
+    assert await again.open() == list(reversed(published))
     assert again.used_bytes == artifacts.used_bytes
 
 
@@ -99,7 +98,7 @@ async def test_the_sweep_takes_what_is_incomplete_and_ours_and_nothing_else(tmp_
         (tmp_path / name).touch()
     (tmp_path / f"{VIDEO}-320-0123456789abcdef.mp3").mkdir()
 
-    assert await found(tmp_path) == [(VIDEO, 320, whole)]
+    assert await found(tmp_path) == [whole]
     ours = {whole.path.with_suffix(suffix).name for suffix in (".mp3", ".json", ".jpg")}
     assert names(tmp_path) == ours | foreign | {".staging", f"{VIDEO}-320-0123456789abcdef.mp3"}
 
@@ -237,7 +236,7 @@ async def test_a_full_disk_is_told_and_recovers(small_disk: SmallDisk, monkeypat
                     assert error.errno == errno.ENOSPC
             assert not await artifacts.room()
             assert await artifacts.free_bytes() == 0
-            await artifacts.publish(audio, None, video_id=VIDEO, bitrate_kbps=320, media=MEDIA)
+            await artifacts.publish(audio, None, recipe=RECIPE, media=MEDIA)
     assert isinstance(caught.value.__cause__, OSError)
     assert await artifacts.room()
     assert kept.path.read_bytes() == b"kept"
@@ -342,7 +341,7 @@ async def test_a_kill_at_any_moment_leaves_only_whole_artifacts_after_the_sweep(
         import asyncio, hashlib, random, sys
         from pathlib import Path
         from server.storage.artifacts import Artifacts
-        from server.jobs import Media, Source
+        from server.jobs import Media, Recipe, Source
 
         async def main():
             artifacts = Artifacts(Path(sys.argv[1]), budget_bytes=10**9)
@@ -356,7 +355,7 @@ async def test_a_kill_at_any_moment_leaves_only_whole_artifacts_after_the_sweep(
                         media = Media(hashlib.sha256(content).hexdigest(), "", 1.0, "", Source("opus", None))
                         artifact = await artifacts.publish(
                             staging / "audio.part", staging / "cover.part",
-                            video_id="abcdefghijk", bitrate_kbps=128, media=media,
+                            recipe=Recipe("abcdefghijk", 128), media=media,
                         )
                     print("published", artifact.path.name, flush=True)
                     if random.random() < 0.5:
@@ -379,7 +378,7 @@ async def test_a_kill_at_any_moment_leaves_only_whole_artifacts_after_the_sweep(
         assert child.wait(DEADLINE) < 0
         words = [line.split() for line in told if line.endswith("\n")]
         removing = {name for word, name in words if word == "removing"}
-        artifacts = [artifact for _, _, artifact in await found(folder)]
+        artifacts = await found(folder)
         assert {name for word, name in words if word == "published"} - removing <= {a.path.name for a in artifacts}
         for artifact in artifacts:
             assert hashlib.sha256(artifact.path.read_bytes()).hexdigest() == artifact.media.title

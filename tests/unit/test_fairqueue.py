@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.conversions.fairqueue import FairQueue
-from server.jobs import Conversion, Job, Quality, new_id, utc_now
+from server.jobs import Conversion, Job, Quality, Recipe, new_id, utc_now
 
 
 def conversion(owner: str, video_id: str = "some-video-") -> Conversion:
-    return Conversion(new_id(), owner, video_id, Quality.HIGH, utc_now(), Job(video_id, 320))
+    return Conversion(new_id(), owner, Quality.HIGH, utc_now(), Job(Recipe(video_id, 320)))
 
 
 async def drained(queue: FairQueue) -> list[Conversion]:

@@ -10,7 +10,7 @@ import pytest
 from server import errors
 from server.http import idempotency
 from server.http.idempotency import Idempotency
-from server.jobs import Conversion, Job, Quality, new_id, utc_now
+from server.jobs import Conversion, Job, Quality, Recipe, new_id, utc_now
 
 Submit = Callable[[], Awaitable[list[Conversion]]]
 
@@ -30,8 +30,8 @@ class Counter:
             await self.gate.wait()
         if self.error:
             raise self.error
-        job = Job("some-video-", 320)
-        return [Conversion(new_id(), "anna", "some-video-", Quality.HIGH, utc_now(), job) for _ in range(self.each)]
+        job = Job(Recipe("some-video-", 320))
+        return [Conversion(new_id(), "anna", Quality.HIGH, utc_now(), job) for _ in range(self.each)]
 
 
 async def test_without_a_key_every_request_is_its_own() -> None:

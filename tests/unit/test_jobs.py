@@ -5,97 +5,152 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from server.jobs import TRANSITIONS, Change, Conversion, Job, Quality, Status, new_id, short
+from server.errors import VideoPrivate
+from server.jobs import (
+    TRANSITIONS,
+    Artifact,
+    Change,
+    Conversion,
+    Job,
+    Media,
+    Quality,
+    Recipe,
+    Source,
+    Status,
+    new_id,
+    short,
+)
 
-ARROWS = {
+RECIPE = Recipe("dQw4w9WgXcQ", 320)
+ARTIFACT = Artifact(RECIPE, Path("one.mp3"), 5, Media("A title", "", 1.0, "", Source("opus", None)), None)
+JOB_ARROWS = {
     ("queued", "processing"),
     ("queued", "completed"),
     ("queued", "failed"),
-    ("queued", "cancelled"),
     ("processing", "queued"),
     ("processing", "completed"),
     ("processing", "failed"),
-    ("processing", "cancelled"),
+}
+MOVES: dict[Status, Callable[[Job], None]] = {
+    Status.QUEUED: Job.put_back,
+    Status.PROCESSING: Job.begin_attempt,
+    Status.COMPLETED: lambda job: job.complete(ARTIFACT),
+    Status.FAILED: lambda job: job.fail(VideoPrivate()),
 }
 
 
 def conversion(status: Status = Status.QUEUED) -> Conversion:
-    job = Job("dQw4w9WgXcQ", 320)
-    return Conversion(new_id(), "someone", job.video_id, Quality.HIGH, datetime.now(UTC), job, status=status)
+    job = Job(RECIPE)
+    one = Conversion(new_id(), "someone", Quality.HIGH, datetime.now(UTC), job)
+    job.join(one)
+    if status is Status.CANCELLED:
+        one.cancel()
+    elif status is not Status.QUEUED:
+        MOVES[status](job)
+    return one
 
 
-@pytest.mark.parametrize(("old", "new"), list(itertools.product(Status, Status)))
-def test_every_arrow_is_allowed_or_refused_as_published(old: Status, new: Status) -> None:
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(MOVES, MOVES)))
+def test_every_arrow_of_a_job_is_allowed_or_refused_as_published(old: Status, new: Status) -> None:
     one = conversion(old)
-    if (old.value, new.value) in ARROWS:
-        one.advance(new)
-        assert one.status is new
-        assert one.revision == 1
+    before = (one.job.revision, one.job.attempt, one.job.progress, one.job.error, one.job.artifact)
+    if (old.value, new.value) in JOB_ARROWS:
+        MOVES[new](one.job)
+        assert one.job.status is one.status is new
+        assert one.job.revision == before[0] + 1
     else:
         with pytest.raises(AssertionError, match=f"{old} → {new} is no transition"):
-            one.advance(new)
+            MOVES[new](one.job)
+        assert one.job.status is one.status is old
+        assert (one.job.revision, one.job.attempt, one.job.progress, one.job.error, one.job.artifact) == before
+
+
+@pytest.mark.parametrize("old", list(Status))
+def test_a_conversion_can_be_cancelled_until_it_has_ended(old: Status) -> None:
+    one = conversion(old)
+    if old in (Status.QUEUED, Status.PROCESSING):
+        one.job.report_progress(37)
+        one.cancel()
+        one.job.report_progress(80)
+        assert (one.status, one.progress, one.job.status) == (Status.CANCELLED, 37, old), "the work may go on"
+    else:
+        with pytest.raises(AssertionError, match=f"{old} → cancelled is no transition"):
+            one.cancel()
         assert one.status is old
-        assert one.revision == 0
+
+
+def test_the_status_of_a_job_has_no_other_way_in() -> None:
+    with pytest.raises(AttributeError):
+        Job(RECIPE).status = Status.COMPLETED  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        conversion().status = Status.COMPLETED  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_finished_is_what_has_no_arrow_out(status: Status) -> None:
     assert conversion(status).finished is (status.value in ("completed", "failed", "cancelled"))
-    assert set(TRANSITIONS) == set(Status)
+    assert set(TRANSITIONS) == set(Status) - {Status.CANCELLED}
 
 
 def test_times_are_noted_as_it_advances_and_a_second_attempt_keeps_the_first_start() -> None:
     one = conversion()
-    one.advance(Status.PROCESSING)
+    one.job.begin_attempt()
     started = one.started_at
     assert started is not None
     assert started.tzinfo is UTC
-    one.advance(Status.QUEUED)
-    one.advance(Status.PROCESSING)
+    one.job.put_back()
+    one.job.begin_attempt()
     assert one.started_at is started
-    one.advance(Status.COMPLETED)
+    one.job.complete(ARTIFACT)
     assert one.finished_at is not None
     assert one.finished_at >= started
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
 def test_what_is_not_finished_has_no_time_of_finishing(status: Status) -> None:
-    one = conversion(next(old for old in Status if status in TRANSITIONS[old]))
-    one.advance(status)
-    assert one.finished_at is None
+    assert conversion(status).finished_at is None
 
 
 def test_work_that_was_kept_completes_without_ever_having_started() -> None:
-    one = conversion()
-    one.advance(Status.COMPLETED)
-    assert one.started_at is None
-    assert one.finished_at is not None
+    first = conversion(Status.COMPLETED)
+    second = Conversion(new_id(), "another", Quality.HIGH, datetime.now(UTC), first.job)
+    first.job.join(second)
+    assert second.status is Status.COMPLETED
+    assert second.started_at is None
+    assert second.finished_at is not None
 
 
 def test_progress_never_goes_down_and_reaches_100_only_by_completing() -> None:
-    job = Job("dQw4w9WgXcQ", 320)
+    job = Job(RECIPE)
     seen = []
     for percent in (0.0, 12.9, 5.0, 99.99, 250.0, 40.0):
         job.report_progress(percent)
         seen.append(job.progress)
     assert seen == [0, 12, 12, 99, 99, 99]
+    job.complete(ARTIFACT)
+    assert job.progress == 100
 
 
-def test_a_new_attempt_begins_at_zero() -> None:
-    job = Job("dQw4w9WgXcQ", 320)
+def test_a_new_attempt_begins_at_zero_and_what_the_last_one_made_is_gone() -> None:
+    job = Job(RECIPE)
     job.begin_attempt()
+    job.audio = job.cover = Path("somewhere")
     job.report_progress(50)
+    job.put_back()
     job.begin_attempt()
-    assert (job.attempt, job.progress, job.audio) == (2, 0, None)
+    assert (job.attempt, job.progress) == (2, 0)
+    assert not job.audio and not job.cover
 
 
 def test_a_touch_counts_wakes_and_tells_every_sharer() -> None:
     told: list[Conversion] = []
-    job = Job("dQw4w9WgXcQ", 320, on_change=told.append)
+    job = Job(RECIPE, on_change=told.append)
     job.sharers = {conversion(): None, conversion(): None}
     job.touch()
     assert (job.revision, job.changed.count) == (1, 1)

@@ -1,0 +1,13 @@
+"""When a failed attempt is followed by another one."""
+
+from __future__ import annotations
+
+from ..errors import JobError
+from ..jobs import Job
+
+#: A job whose failure may pass by itself gets one more attempt.
+MAX_ATTEMPTS = 2
+
+
+def may_try_again(job: Job, error: JobError) -> bool:
+    return error.retried and job.attempt < MAX_ATTEMPTS
