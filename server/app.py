@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from .access.keys import Key, Keys
-from .access.ratelimit import Limits, RateLimiter
+from .access.ratelimit import RateLimiter
 from .config import Config
 from .conversions.engine import Engine
 from .conversions.workers import Run
@@ -80,9 +80,7 @@ def create_app(
     app[LIMITER] = RateLimiter()
     app[IDEMPOTENCY] = Idempotency()
     app[BROKEN] = asyncio.Event()
-    app[KEYS] = Keys(
-        config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {}
-    )
+    app[KEYS] = Keys(config.keys_file, config.limits, environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {})
     app[ASSETS] = pages.assets()
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler)
@@ -96,10 +94,6 @@ def create_app(
 
     app.cleanup_ctx.append(lifetime)
     return app
-
-
-def default_limits(config: Config) -> Limits:
-    return Limits(config.limits.per_minute, config.limits.per_hour, config.limits.per_day)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ It keeps the SHA-256 of each key only. Every function here blocks.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -16,15 +17,15 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config import DEFAULT_FILE, Config, ConfigError
+from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
 
 #: The name of the key in the environment variable YTMP3D_KEY.
 ENVIRONMENT = "env"
-_WINDOWS = ("per_minute", "per_hour", "per_day")
-_MOST = 1_000_000_000
+_WINDOWS = tuple(one.name for one in dataclasses.fields(LimitsConfig))
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -42,8 +43,10 @@ def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
     if name == ENVIRONMENT:
         raise ValueError(f'the name "{ENVIRONMENT}" belongs to the key in the environment variable YTMP3D_KEY')
     for window, number in limits_overrides.items():
-        if window not in _WINDOWS or not 1 <= number <= _MOST:
-            raise ValueError(f"{window} must be a whole number from 1 to {_MOST}, found {number}")
+        try:
+            whole_number(LimitsConfig, window, number)
+        except ValueError as expected:
+            raise ValueError(f"{window}: expected {expected}, found {number}") from None
     plain = f"ytmp3d_{secrets.token_urlsafe(24)}"
     with _edit(path) as keys:
         if name in keys:
@@ -162,27 +165,44 @@ def parse(path: Path, content: bytes) -> dict[str, Stored]:
 
 def _stored(where: str, name: str, table: dict[str, Any]) -> Stored:
     for entry, value in table.items():
-        if entry not in _FIELDS:
-            raise ConfigError(f"{where}.{entry}: expected one of {', '.join(_FIELDS)}, found an unknown entry")
-        expected, is_good = _FIELDS[entry]
-        if not is_good(value):
-            raise ConfigError(f"{where}.{entry}: expected {expected}, found {_shown(value)}")
-    for entry in ("sha256", "created"):
+        if entry not in _ENTRIES:
+            raise ConfigError(f"{where}.{entry}: expected one of {', '.join(_ENTRIES)}, found an unknown entry")
+        try:
+            _ENTRIES[entry](value)
+        except ValueError as expected:
+            raise ConfigError(f"{where}.{entry}: expected {expected}, found {_shown(value)}") from None
+    for entry, needed in (("sha256", _HASH_EXPECTED), ("created", _TIME_EXPECTED)):
         if entry not in table:
-            raise ConfigError(f"{where}.{entry}: expected {_FIELDS[entry][0]}, found nothing")
+            raise ConfigError(f"{where}.{entry}: expected {needed}, found nothing")
     limits = {window: table[window] for window in _WINDOWS if window in table}
     return Stored(name, table["sha256"], table["created"], table.get("disabled", False), limits)
 
 
-def _is_limit(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
+_HASH_EXPECTED = "the key's SHA-256 in 64 hexadecimal digits"
+_TIME_EXPECTED = "a time like 2026-01-31T12:00:00Z"
 
 
-_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "sha256": ("the key's SHA-256 in 64 hexadecimal digits", lambda v: isinstance(v, str) and bool(_HASH.fullmatch(v))),
-    "created": ("a time like 2026-01-31T12:00:00Z", lambda v: isinstance(v, datetime)),
-    "disabled": ("true or false", lambda v: isinstance(v, bool)),
-    **{window: (f"a whole number from 1 to {_MOST}", _is_limit) for window in _WINDOWS},
+def _check_hash(value: Any) -> None:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValueError(_HASH_EXPECTED)
+
+
+def _check_time(value: Any) -> None:
+    if not isinstance(value, datetime):
+        raise ValueError(_TIME_EXPECTED)
+
+
+def _check_truth(value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+
+
+#: Each raises ValueError with what was expected.
+_ENTRIES: dict[str, Callable[[Any], object]] = {
+    "sha256": _check_hash,
+    "created": _check_time,
+    "disabled": _check_truth,
+    **{window: partial(whole_number, LimitsConfig, window) for window in _WINDOWS},
 }
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 
-from ..config import ConfigError
+from ..config import ConfigError, LimitsConfig
 from ..errors import KeyDisabled, Unauthorized
 from . import key_file
 from .key_file import ENVIRONMENT, hashed
-from .ratelimit import Limits
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Key:
     """Who asks. Conversions belong to the name, so a new key of the same name sees them."""
 
     name: str
-    limits: Limits
+    limits: LimitsConfig
     disabled: bool = False
 
 
@@ -50,7 +49,7 @@ class Keys:
     def __init__(
         self,
         path: Path,
-        defaults: Limits,
+        defaults: LimitsConfig,
         *,
         environment_key: str | None = None,
         extra: Mapping[str, Key] | None = None,

@@ -15,14 +15,7 @@ from dataclasses import dataclass
 from limits import RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Requests a key may make in each window."""
-
-    per_minute: int
-    per_hour: int
-    per_day: int
+from ..config import LimitsConfig
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class RateLimiter:
     def __init__(self) -> None:
         self._counts = MemoryStorage()
 
-    def charge(self, key_name: str, limits: Limits) -> Verdict:
+    def charge(self, key_name: str, limits: LimitsConfig) -> Verdict:
         """Take one request from each window, or none from any when one is used up.
 
         Reports the window with the fewest requests left (of equals the one that resets last); on refusal the used-up
@@ -81,7 +74,7 @@ class _Window:
 
 
 @functools.lru_cache(maxsize=4096)
-def _windows(limits: Limits, key_name: str) -> tuple[_Window, ...]:
+def _windows(limits: LimitsConfig, key_name: str) -> tuple[_Window, ...]:
     items = (
         RateLimitItemPerMinute(limits.per_minute),
         RateLimitItemPerHour(limits.per_hour),

@@ -6,10 +6,12 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
-from ..config import DEFAULT_FILE, Config, ConfigError, load
+from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
+from ..config_file import load
 from . import demo, doctor, keys, serve
 
 
@@ -41,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     action = actions.add_parser("create", help="make a key and show it once")
     action.add_argument("name")
     for window in ("minute", "hour", "day"):
-        action.add_argument(f"--per-{window}", type=_limit, metavar="N", help=f"requests a {window}")
+        action.add_argument(
+            f"--per-{window}", type=partial(_limit, f"per_{window}"), metavar="N", help=f"requests a {window}"
+        )
     actions.add_parser("list", help="list the keys")
     for name, meaning in (
         ("disable", "refuse a key from now on"),
@@ -117,7 +121,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _limit(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
-    return int(text)
+def _limit(window: str, text: str) -> int:
+    try:
+        return whole_number(LimitsConfig, window, int(text) if text.isascii() and text.isdigit() else text)
+    except ValueError as expected:
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}") from None

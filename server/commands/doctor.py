@@ -11,8 +11,8 @@ from pathlib import Path
 from .. import errors, youtube_url
 from ..access import key_file
 from ..access.keys import Keys
-from ..app import default_limits
-from ..config import Config, ConfigError, load
+from ..config import Config, ConfigError
+from ..config_file import load
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
 from ..media.pipeline import Pipeline
@@ -74,7 +74,7 @@ async def _in_thread(check: Callable[[Config], Iterator[Finding]], config: Confi
 
 
 async def _keys(config: Config) -> AsyncIterator[Finding]:
-    accepted = Keys(config.keys_file, default_limits(config), environment_key=os.environ.get("YTMP3D_KEY"))
+    accepted = Keys(config.keys_file, config.limits, environment_key=os.environ.get("YTMP3D_KEY"))
     try:
         await accepted.load()
     except ConfigError as error:

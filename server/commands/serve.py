@@ -22,7 +22,7 @@ from aiohttp.typedefs import Middleware
 
 from ..access import key_file
 from ..access.keys import Key, Keys, environment_key
-from ..app import create_app, default_limits
+from ..app import create_app
 from ..config import Config, ConfigError, YtdlpConfig
 from ..http.context import BROKEN, CONFIG, ENGINE
 from ..http.server import make_runner
@@ -52,7 +52,7 @@ def online(config: Config, *, port_file: Path | None = None) -> int:
 async def _online(config: Config, port_file: Path | None) -> int:
     of_environment = environment_key(os.environ.get("YTMP3D_KEY"))
     await asyncio.to_thread(ytdlp.check_cookies, config)
-    stored = Keys(config.keys_file, default_limits(config), environment_key=of_environment)
+    stored = Keys(config.keys_file, config.limits, environment_key=of_environment)
     await stored.load()
     keys: dict[str, Key] = {}
     if of_environment:
@@ -61,7 +61,7 @@ async def _online(config: Config, port_file: Path | None) -> int:
         shown, about = "YOUR_KEY", f"put one of yours in its place: {key_file.command(config, 'list')}"
     elif await asyncio.to_thread(is_loopback, config.server.host):
         shown, about = f"ytmp3d_{secrets.token_urlsafe(24)}", "made for this run"
-        keys[shown] = Key(AUTOMATIC, default_limits(config))
+        keys[shown] = Key(AUTOMATIC, config.limits)
     else:
         raise ConfigError(await asyncio.to_thread(_why_not_without_a_key, config))
     async with running(config, keys=keys) as server:
@@ -159,7 +159,7 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
                 config,
                 ytdlp=YtdlpConfig(args=IMPATIENT, proxy=youtube.proxy, ca_file=youtube.ca_file),
             )
-            keys = {EXAMPLE_KEY: Key("example", default_limits(config)), **RESERVED_KEYS}
+            keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}
             async with running(config, keys=keys, middlewares=[offline_faults()]) as server:
                 yield server
 

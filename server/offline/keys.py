@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from .. import errors
 from ..access.keys import Key
-from ..access.ratelimit import Limits
+from ..config import LimitsConfig
 from ..http.admission import admit
 from ..http.context import ASSETS
 from .catalogue import RESERVED
@@ -23,8 +23,8 @@ FAIL_EVERY = 3
 #: Seconds added to every answer of the slow key.
 LATENCY = 2.0
 
-_PUBLISHED = Limits(100, 1000, 10_000)
-_UNLIMITED = Limits(*(1_000_000_000,) * 3)
+_PUBLISHED = LimitsConfig(100, 1000, 10_000)
+_UNLIMITED = LimitsConfig(*(1_000_000_000,) * 3)
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class ReservedKey:
     """A key and what happens to who uses it, in a line for the docs."""
 
     key: str
-    limits: Limits
+    limits: LimitsConfig
     behaviour: str
     disabled: bool = False
 
 
 TABLE = (
     ReservedKey("test-unlimited", _UNLIMITED, "No limits that a test suite could meet."),
-    ReservedKey("test-tiny-limits", Limits(3, 1000, 10_000), "429 RATE_LIMITED after 3 requests in a minute."),
+    ReservedKey("test-tiny-limits", LimitsConfig(3, 1000, 10_000), "429 RATE_LIMITED after 3 requests in a minute."),
     ReservedKey("test-disabled", _PUBLISHED, "403 KEY_DISABLED.", disabled=True),
     ReservedKey("test-failing", _UNLIMITED, f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved."),
     ReservedKey("test-slow", _UNLIMITED, f"Every answer comes {LATENCY:g} seconds late."),

@@ -11,8 +11,7 @@ from support.description import SCHEMAS, SPEC, documented_codes, resolved, valid
 
 from server import errors
 from server.access.keys import Key
-from server.access.ratelimit import Limits
-from server.config import JobsConfig
+from server.config import JobsConfig, LimitsConfig
 from server.http import request_body
 
 
@@ -107,8 +106,8 @@ async def test_a_failed_conversion_is_as_described(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/convert", "/batch-convert"])
 async def test_live_refusals_are_as_described(tmp_path: Path, path: str) -> None:
-    keys = {KEY: Key("a", Limits(100, 1000, 10_000)), "off": Key("b", Limits(1, 1, 1), disabled=True)}
-    keys["one"] = Key("c", Limits(1, 1, 1))
+    keys = {KEY: Key("a", LimitsConfig(100, 1000, 10_000)), "off": Key("b", LimitsConfig(1, 1, 1), disabled=True)}
+    keys["one"] = Key("c", LimitsConfig(1, 1, 1))
     video = watch("made-------")
     good: dict[str, Any] = {"url": video, "urls": [video]}
     broken: list[Any] = [b"", b"{", b"[]", {}, {"url": 1, "urls": 1}, {"url": "x", "urls": ["x"]}, {"urls": []}]

@@ -14,9 +14,8 @@ from support.api import KEY, KEYS, UNLIMITED, Answer, Api, bearer, watch
 
 from server import errors
 from server.access.keys import Key
-from server.access.ratelimit import Limits
 from server.app import ROUTES
-from server.config import JobsConfig
+from server.config import JobsConfig, LimitsConfig
 from server.http import request_body
 
 API = [
@@ -294,7 +293,7 @@ async def test_our_own_fault_is_said_without_its_insides(api: Api, monkeypatch: 
 
 
 async def test_what_is_looked_at_first_is_answered_first(start_api: StartApi) -> None:
-    keys = {**KEYS, "tired": Key("tired", Limits(1, 1, 1)), "off": Key("off", UNLIMITED, disabled=True)}
+    keys = {**KEYS, "tired": Key("tired", LimitsConfig(1, 1, 1)), "off": Key("off", UNLIMITED, disabled=True)}
     api = await start_api(jobs=JobsConfig(slots=1, backlog=1), keys=keys)
     await api.convert("led-running")
     await api.studio.take("led-running")

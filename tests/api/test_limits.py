@@ -10,8 +10,6 @@ from conftest import StartApi
 from support.api import KEY, KEYS, Answer, Api, link, watch
 
 from server.access.keys import Key
-from server.access.ratelimit import Limits
-from server.app import default_limits
 from server.config import Config, LimitsConfig
 from server.http import request_body
 from server.http.context import LIMITER
@@ -26,15 +24,15 @@ def shown(answer: Answer) -> tuple[int, int, int]:
 
 
 def limited(per_minute: int, per_hour: int = 1000, per_day: int = 10_000) -> dict[str, Key]:
-    return {**KEYS, "few": Key("few", Limits(per_minute, per_hour, per_day))}
+    return {**KEYS, "few": Key("few", LimitsConfig(per_minute, per_hour, per_day))}
 
 
 def test_the_published_numbers_are_the_defaults() -> None:
-    assert default_limits(Config()) == Limits(100, 1000, 10_000)
+    assert Config().limits == LimitsConfig(100, 1000, 10_000)
 
 
 async def test_the_hundred_and_first_request_in_a_minute_is_refused(start_api: StartApi) -> None:
-    api = await start_api(keys={"usual": Key("usual", default_limits(Config()))})
+    api = await start_api(keys={"usual": Key("usual", Config().limits)})
     for number in range(100):
         answer = await api.get("/status", key="usual")
         assert answer.status == 200 and shown(answer)[:2] == (100, 99 - number)
@@ -64,8 +62,8 @@ async def test_each_window_holds_and_the_last_to_reset_is_reported(
 
 async def test_configured_numbers_are_the_keys_unless_it_has_its_own(start_api: StartApi) -> None:
     config = Config(limits=LimitsConfig(per_minute=7, per_hour=8, per_day=9))
-    assert default_limits(config) == Limits(7, 8, 9)
-    api = await start_api(keys={**limited(5), "more": Key("more", Limits(50, 60, 70))})
+    assert config.limits == LimitsConfig(7, 8, 9)
+    api = await start_api(keys={**limited(5), "more": Key("more", LimitsConfig(50, 60, 70))})
     assert shown(await api.get("/status", key="few"))[:2] == (5, 4)
     assert shown(await api.get("/status", key="more"))[:2] == (50, 49)
 
@@ -117,7 +115,7 @@ async def test_a_refused_request_consumes_nothing_and_does_nothing(start_api: St
         assert (await api.post("/convert", GOOD, key="few")).status == 429
     assert api.studio.takes == []
     # The same hour, seen by the key of that name once its minute is wide.
-    verdict = api.app[LIMITER].charge("few", Limits(1000, 100, 200))
+    verdict = api.app[LIMITER].charge("few", LimitsConfig(1000, 100, 200))
     assert (verdict.limit, verdict.remaining) == (100, 98)
 
 

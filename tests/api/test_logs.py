@@ -15,8 +15,7 @@ from support.api import KEY, KEYS, OTHER, Api, bearer, link, watch
 
 from server import logs
 from server.access.keys import Key
-from server.access.ratelimit import Limits
-from server.config import LogConfig, ServerConfig
+from server.config import LimitsConfig, LogConfig, ServerConfig
 from server.http.request_log import UNKEYED_PER_SECOND
 from server.logs import MAX_LINE, logging_to_stderr
 
@@ -220,7 +219,7 @@ async def test_no_line_of_a_busy_server_holds_a_secret(api: Api, lines: pytest.L
 
 @pytest.mark.parametrize("path", ["/nothing", "/healthz", "/status", "/convert"])
 async def test_a_flood_fills_no_disk(start_api: StartApi, lines: pytest.LogCaptureFixture, path: str) -> None:
-    api = await start_api(keys={**KEYS, "few": Key("few", Limits(1, 1, 1))})
+    api = await start_api(keys={**KEYS, "few": Key("few", LimitsConfig(1, 1, 1))})
     await api.get("/status", key="few")
     begun = len(lines.records)
     for _ in range(8 * UNKEYED_PER_SECOND):

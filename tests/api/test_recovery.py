@@ -13,8 +13,7 @@ from support.api import KEY, MEDIA, Api, content_of, link, serving
 
 from server import errors
 from server.access.keys import Key
-from server.access.ratelimit import Limits
-from server.config import JobsConfig
+from server.config import JobsConfig, LimitsConfig
 from server.conversions import records
 from server.conversions.records import Record, drop, put, restore
 from server.http.context import ARTIFACTS
@@ -269,7 +268,7 @@ async def test_the_ninth_interruption_is_forgiven_and_the_tenth_is_not(tmp_path:
 
 
 async def test_keys_made_anew_under_the_old_name_see_their_conversions(tmp_path: Path) -> None:
-    limits = Limits(1000, 1000, 1000)
+    limits = LimitsConfig(1000, 1000, 1000)
     async with serving(tmp_path, keys={KEY: Key("local", limits)}) as api:
         made = await api.made(VIDEO)
     async with serving(tmp_path, keys={"another": Key("local", limits)}) as api:

@@ -23,9 +23,8 @@ from yarl import URL
 
 from server import errors
 from server.access.keys import Key
-from server.access.ratelimit import Limits
 from server.app import create_app
-from server.config import Config, JobsConfig, StorageConfig
+from server.config import Config, JobsConfig, LimitsConfig, StorageConfig
 from server.conversions.engine import Engine
 from server.http import server
 from server.http.context import ARTIFACTS, ENGINE
@@ -33,7 +32,7 @@ from server.jobs import Artifact, Change, Job, Media, Source
 from server.storage.artifacts import Artifacts
 
 KEY, OTHER = "the-key-of-anna", "the-key-of-ben"
-UNLIMITED = Limits(1_000_000, 1_000_000, 1_000_000)
+UNLIMITED = LimitsConfig(1_000_000, 1_000_000, 1_000_000)
 KEYS = {KEY: Key("anna", UNLIMITED), OTHER: Key("ben", UNLIMITED)}
 MEDIA = Media("A Title", "An Artist", 12.5, "2026-01-31", Source("opus", 141))
 CODES = errors.REQUEST_ERRORS.keys() | errors.JOB_ERRORS.keys()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from server.config import Config, ConfigError, StorageConfig, load
+from server.config import Config, ConfigError, StorageConfig
+from server.config_file import load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 

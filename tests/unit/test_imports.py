@@ -14,6 +14,7 @@ SERVER = Path(__file__).parents[2] / "server"
 VOCABULARY = {
     "errors": set(),
     "config": set(),
+    "config_file": {"config"},
     "completion": set(),
     "logs": {"config"},
     "jobs": {"errors"},

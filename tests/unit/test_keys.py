@@ -17,11 +17,10 @@ import pytest
 
 from server.access import key_file
 from server.access.keys import Key, Keys, environment_key
-from server.access.ratelimit import Limits
-from server.config import ConfigError
+from server.config import ConfigError, LimitsConfig
 from server.errors import KeyDisabled, Unauthorized
 
-DEFAULTS = Limits(100, 1000, 10_000)
+DEFAULTS = LimitsConfig(100, 1000, 10_000)
 HASH = "a" * 64
 LIMIT = "a whole number from 1 to 1000000000"
 ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day"
@@ -72,7 +71,7 @@ async def test_a_key_is_accepted_under_its_name_with_the_default_limits(path: Pa
 
 async def test_a_key_may_have_limits_of_its_own(path: Path) -> None:
     plain = key_file.create(path, "app", {"per_minute": 7, "per_day": 1_000_000})
-    assert (await loaded(path)).authenticate(f"Bearer {plain}").limits == Limits(7, 1000, 1_000_000)
+    assert (await loaded(path)).authenticate(f"Bearer {plain}").limits == LimitsConfig(7, 1000, 1_000_000)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
@@ -156,7 +155,7 @@ def test_a_weak_or_unsendable_key_in_the_environment_is_refused_unseen(value: st
 
 async def test_extra_keys_are_accepted_beside_those_of_the_file(path: Path) -> None:
     plain = key_file.create(path, "app", {})
-    extra = Key("example", Limits(1, 2, 3))
+    extra = Key("example", LimitsConfig(1, 2, 3))
     keys = Keys(path, DEFAULTS, extra={"YOUR_API_KEY": extra})
     await keys.load()
     assert keys.authenticate("Bearer YOUR_API_KEY") is extra
@@ -304,7 +303,7 @@ def test_a_name_that_is_taken_is_refused_and_its_key_stays(path: Path) -> None:
 
 def test_a_limit_that_the_server_would_refuse_is_never_written(path: Path) -> None:
     for number in (0, 10**9 + 1):
-        with pytest.raises(ValueError, match="per_day must be a whole number from 1 to 1000000000"):
+        with pytest.raises(ValueError, match="per_day: expected a whole number from 1 to 1000000000"):
             key_file.create(path, "app", {"per_day": number})
     assert not path.exists()
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.access.ratelimit import Limits, RateLimiter
+from server.access.ratelimit import RateLimiter
+from server.config import LimitsConfig
 
-PUBLISHED = Limits(100, 1000, 10_000)
+PUBLISHED = LimitsConfig(100, 1000, 10_000)
 
 
 class Clock:
@@ -41,7 +42,7 @@ def test_request_101_within_a_minute_is_refused() -> None:
 
 def test_reset_is_a_whole_second_at_which_the_window_has_ended(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(1, 1000, 10_000)
+    limits = LimitsConfig(1, 1000, 10_000)
     allowed = limiter.charge("one", limits)
     assert (allowed.reset, allowed.retry_after) == (math.ceil(clock.now + 60), 0)
     clock.now += 10
@@ -55,7 +56,7 @@ def test_reset_is_a_whole_second_at_which_the_window_has_ended(clock: Clock) -> 
 
 def test_retry_after_is_at_least_a_second_when_refused(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(1, 1000, 10_000)
+    limits = LimitsConfig(1, 1000, 10_000)
     limiter.charge("one", limits)
     clock.now += 59.999
     refused = limiter.charge("one", limits)
@@ -65,7 +66,7 @@ def test_retry_after_is_at_least_a_second_when_refused(clock: Clock) -> None:
 
 def test_a_refused_request_consumes_nothing(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(2, 5, 10_000)
+    limits = LimitsConfig(2, 5, 10_000)
     for _ in range(2):
         assert limiter.charge("one", limits).allowed
     for _ in range(50):
@@ -80,7 +81,7 @@ def test_a_refused_request_consumes_nothing(clock: Clock) -> None:
 
 def test_the_window_with_the_fewest_requests_left_is_reported(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(3, 5, 10_000)
+    limits = LimitsConfig(3, 5, 10_000)
     seen = []
     for _ in range(2):
         for _ in range(2):
@@ -91,13 +92,13 @@ def test_the_window_with_the_fewest_requests_left_is_reported(clock: Clock) -> N
 
 
 def test_of_windows_with_equally_few_left_the_last_to_reset_is_reported(clock: Clock) -> None:
-    verdict = RateLimiter().charge("one", Limits(5, 5, 5))
+    verdict = RateLimiter().charge("one", LimitsConfig(5, 5, 5))
     assert (verdict.remaining, verdict.reset) == (4, math.ceil(clock.now + 86_400))
 
 
 def test_on_refusal_the_exceeded_window_that_resets_last_is_reported(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(2, 2, 10_000)
+    limits = LimitsConfig(2, 2, 10_000)
     started = clock.now
     for _ in range(2):
         limiter.charge("one", limits)
@@ -109,7 +110,7 @@ def test_on_refusal_the_exceeded_window_that_resets_last_is_reported(clock: Cloc
 
 def test_the_day_ends_a_day_after_the_first_request_in_it(clock: Clock) -> None:
     limiter = RateLimiter()
-    limits = Limits(1000, 1000, 3)
+    limits = LimitsConfig(1000, 1000, 3)
     started = clock.now
     for _ in range(3):
         assert limiter.charge("one", limits).allowed
@@ -122,7 +123,7 @@ def test_the_day_ends_a_day_after_the_first_request_in_it(clock: Clock) -> None:
 
 def test_keys_do_not_share_windows() -> None:
     limiter = RateLimiter()
-    limits = Limits(1, 1000, 10_000)
+    limits = LimitsConfig(1, 1000, 10_000)
     assert limiter.charge("one", limits).allowed
     assert limiter.charge("two", limits).allowed
     assert not limiter.charge("one", limits).allowed
@@ -130,7 +131,7 @@ def test_keys_do_not_share_windows() -> None:
 
 def test_a_key_may_carry_its_own_numbers() -> None:
     limiter = RateLimiter()
-    assert limiter.charge("one", Limits(7, 8, 9)).limit == 7
+    assert limiter.charge("one", LimitsConfig(7, 8, 9)).limit == 7
     assert limiter.charge("two", PUBLISHED).limit == 100
 
 
@@ -152,7 +153,7 @@ def test_no_window_ever_lets_more_through_than_its_number_nor_refuses_while_all_
             clock.now += pause
             model = [(end, count) if end > clock.now else (0.0, 0) for end, count in model]
             room = all(count < most for (_, count), most in zip(model, numbers, strict=True))
-            verdict = limiter.charge("one", Limits(*numbers))
+            verdict = limiter.charge("one", LimitsConfig(*numbers))
             assert verdict.allowed is room
             if room:
                 lengths = (60, 3600, 86_400)

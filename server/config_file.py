@@ -1,0 +1,150 @@
+"""The configuration file: TOML becomes a `Config`, or one line that says what is wrong.
+
+Unknown keys, wrong types and values out of range are refused with the file, the key, what was expected and what was
+found. Relative paths start at the folder of the file. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import tomllib
+import typing
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from .config import SECTIONS, Config, ConfigError, StorageConfig, whole_number
+
+_KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
+#: In an address, however wrong it is; a scheme is left.
+_USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
+
+
+def load(path: Path) -> Config:
+    """The configuration in `path`. Raises ConfigError."""
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    parts: dict[str, Any] = {}
+    for name, value in table.items():
+        if home := _section_of(name, value):
+            raise ConfigError(f"{path}: {name}: expected below [{home}], found above all sections")
+        if name not in SECTIONS:
+            raise ConfigError(f"{path}: [{name}]: expected one of {_names(SECTIONS)}, found an unknown section")
+        if not isinstance(value, dict):
+            raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(name, value)}")
+        parts[name] = _section(path, name, value)
+    # A default means the same whether it is written down or not: it starts at the folder of the file, too.
+    written = table.get("storage", {})
+    storage = parts.get("storage", StorageConfig())
+    starts = {name: path.parent / getattr(storage, name) for name in ("downloads", "state") if name not in written}
+    storage = parts["storage"] = dataclasses.replace(storage, **starts)
+    state, downloads = storage.state.resolve(), storage.downloads.resolve()
+    if state == downloads or state.is_relative_to(downloads / ".staging"):  # the latter is emptied at every start
+        expected = "a folder that is neither storage.downloads nor in its .staging"
+        found = _found("storage.state", written.get("state", str(StorageConfig.state)))
+        raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
+    return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
+
+
+def _section_of(name: str, value: Any) -> str | None:
+    """Where the setting `name` belongs, if it is one that stands outside of any section."""
+    if isinstance(value, dict) or name in SECTIONS:
+        return None
+    return next((one for one, section in Config().sections.items() if hasattr(section, name)), None)
+
+
+def _section(path: Path, section: str, table: dict[str, Any]) -> Any:
+    cls = typing.get_type_hints(Config)[section]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        key = f"{section}.{name}"
+        if name not in fields:
+            raise ConfigError(f"{path}: {key}: expected one of {_names(fields)}, found an unknown key")
+        try:
+            if hints[name] is int:
+                values[name] = whole_number(cls, name, value)
+            else:
+                values[name] = _value(path, key, value, hints[name], fields[name].metadata)
+        except ValueError as expected:
+            raise ConfigError(f"{path}: {key}: expected {expected}, found {_found(key, value)}") from None
+    return cls(**values)
+
+
+def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
+    """The setting's value; ValueError carries what was expected."""
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError("true or false")
+        return value
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError("a list of strings")
+        for item in value:
+            _check_text(key, item)
+        return tuple(value)
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a string")
+    if hint in (Path, Path | None):
+        if not value:
+            if hint is Path:
+                raise ValueError("a path")
+            return None
+        return path.parent / Path(value).expanduser()
+    if choices := limits.get("choices"):
+        if value not in choices:
+            raise ValueError("one of " + ", ".join(f'"{choice}"' for choice in choices))
+        return value
+    _check_text(key, value)
+    return value.rstrip("/") if key == "server.public_url" else value
+
+
+def _check_text(key: str, value: str) -> None:
+    """The few strings with a form of their own; ValueError carries what was expected."""
+    if key == "server.public_url" and value and not _is_url(value, ("http", "https")):
+        raise ValueError('"" or an address like "https://mp3.example.org"')
+    if key == "ytdlp.proxy" and value and not _is_url(value, ("http", "https", "socks4", "socks5", "socks5h")):
+        raise ValueError('"" or an address like "http://proxy.example.org:3128"')
+    is_origin = _is_url(value, ("http", "https")) and value.count("/") == 2
+    if key == "server.cors_origins" and value != "*" and not is_origin:
+        raise ValueError('origins like "https://app.example.org", or "*"')
+    if key == "server.trusted_proxies":
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise ValueError('addresses or networks like "127.0.0.1" or "10.0.0.0/8"') from None
+    if key == "server.host" and not value:
+        raise ValueError("an address or host name")
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = value.isprintable() and not (parts.query or parts.fragment)
+    return parts.scheme in schemes and bool(parts.hostname) and bare
+
+
+def _names(names: Any) -> str:
+    return ", ".join(names)
+
+
+def _found(key: str, value: Any) -> str:
+    """What stands there, but nothing in it that may be a password: a word of yt-dlp's, or who uses a proxy."""
+    if key == "ytdlp.args" and type(value) in _KINDS:
+        return _KINDS[type(value)]
+    shown = _USER_INFO.sub(r"\1…@", repr(value)) if not isinstance(value, bool) else str(value).lower()
+    return shown if len(shown) <= 60 else shown[:57] + "..."
