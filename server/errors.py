@@ -152,7 +152,8 @@ class JobError(Exception):
     """Why a conversion failed.
 
     `retryable` tells the client whether asking again later can help; `retried` whether the engine itself tries a
-    second time at once (never where a retry makes the cause worse).
+    second time at once (never where a retry makes the cause worse). `starved` says that this machine lacked a
+    descriptor, memory or a process: the attempt counts for nothing and is made again.
     """
 
     code: ClassVar[str]
@@ -162,6 +163,7 @@ class JobError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or self.text
+        self.starved = False
         super().__init__(self.message)
 
 

@@ -133,7 +133,8 @@ class Job:
     recipe: Recipe
     origin: str = "-"  # the id of the request that began it
     sharers: dict[Conversion, None] = field(default_factory=dict)  # a set, in order of arrival
-    attempt: int = 0  # failed or running attempts so far, the first is 1
+    attempt: int = 0  # counts the attempts begun since the server started; the first is 1
+    failures: int = 0  # attempts that failed by the source's or the video's fault
     interrupted: int = 0  # attempts that ended with the server's own death: no fault of the video's
     progress: int = 0
     media: Media | None = None

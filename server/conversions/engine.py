@@ -18,7 +18,7 @@ from ..jobs import Artifact, Conversion, Job, Quality, Recipe, Status, new_id, u
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
 from ..storage.journal import Journal
-from . import records
+from . import backlog, records
 from .fairqueue import FairQueue
 from .retention import Retention
 from .retries import may_try_again
@@ -27,8 +27,6 @@ from .workers import Run, Workers
 
 log = logging.getLogger(__name__)
 
-#: How long to wait when there was no room, in seconds.
-RETRY_AFTER = 30
 DISK_FULL = "The server's disk is full. Try again later."
 #: How often expiry, the disk budget and the journal's size are looked at, in seconds.
 _TIDY_EVERY = 5.0
@@ -70,7 +68,7 @@ class Engine:
         recipes = [Recipe(video_id, quality.bitrate_kbps) for video_id, quality in wanted]
         kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]
         await self.expire_damaged(kept)
-        self._make_place(recipes)
+        self._make_place(owner, recipes)
         new = len(set(recipes) - self._jobs.keys())
         accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
         done = [conversion for conversion in accepted if conversion.finished]
@@ -85,7 +83,7 @@ class Engine:
             # A rewrite of the journal may have seen them in the table.
             self._journal.note(records.drop([conversion.id for conversion in accepted]))
             if isinstance(error, OSError):
-                raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER) from error
+                raise errors.StorageFull(DISK_FULL, retry_after=backlog.RETRY_AFTER) from error
             raise
         self._metrics.accepted.inc(len(accepted))
         self._metrics.shared.inc(len(accepted) - new)
@@ -99,21 +97,21 @@ class Engine:
             self.table.changed(conversion)
         return accepted
 
-    def _make_place(self, recipes: Sequence[Recipe]) -> None:
+    def _make_place(self, owner: str, recipes: Sequence[Recipe]) -> None:
         """See that there is room for all; in a full table, forget as many old ones. Raises as `submit`."""
         if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
         if not (self._room or self._jobs.keys() >= set(recipes)):
-            raise errors.StorageFull(DISK_FULL, retry_after=RETRY_AFTER)
+            raise errors.StorageFull(DISK_FULL, retry_after=backlog.RETRY_AFTER)
         jobs = [self._jobs.get(recipe) for recipe in recipes]
         waiting = sum(job is None or job.status is Status.QUEUED for job in jobs)
         joining = sum(job is not None and job.status is Status.PROCESSING for job in jobs)
-        backlog, served = self._settings.backlog, self.workers.served
-        waiting_too_many = waiting and self.table.unfinished_count - served + waiting > backlog
-        if waiting_too_many or (joining and served + joining > backlog):
-            raise errors.QueueFull(
-                f"All {backlog} places in the queue are taken. Try again later.", retry_after=RETRY_AFTER
-            )
+        places, served = self._settings.backlog, self.workers.served
+        own = sum(conversion.status is Status.QUEUED for conversion in self.table.unfinished(owner))
+        all_waiting = self.table.unfinished_count - served
+        backlog.check_room(places, taken=all_waiting, new=waiting)
+        backlog.check_share(places, others=all_waiting - own, own=own, new=waiting)
+        backlog.check_room(places, taken=served, new=joining)
         if (excess := len(self.table) + len(recipes) - self._settings.keep_conversions) > 0:
             self._expire(self.retention.oldest_finished(excess))
 
@@ -167,15 +165,17 @@ class Engine:
                     outcome = await self.workers.attempt(job)
                 except asyncio.CancelledError:
                     if self.draining and job.sharers:
-                        job.attempt -= 1
                         self._put_back(job)
                     raise
-            if not (isinstance(outcome, errors.JobError) and may_try_again(job, outcome)):
+            if not isinstance(outcome, errors.JobError):
+                break
+            job.failures += not outcome.starved
+            if not may_try_again(job, outcome):
                 break
             pause = self._settings.retry_pause
             if not self.workers.has_time_after(job, pause):
                 break
-            log.info("%s failed with %s, trying once more in %d s", job, outcome.code, pause)
+            log.info("%s failed with %s, trying again in %d s", job, outcome.code, pause)
             self._put_back(job)
             await asyncio.sleep(pause)
             if self.draining:

@@ -40,7 +40,7 @@ def _snapshot(conversion: Conversion) -> Record:
         "quality": conversion.quality.value,
         "status": conversion.status.value,
         "created_at": conversion.created_at.isoformat(),
-        "attempt": job.attempt,
+        "attempt": job.failures + (job.status is Status.PROCESSING),  # failed or running attempts
         "interrupted": job.interrupted,
     }
     for name in ("started_at", "finished_at", "expires_at"):
@@ -142,7 +142,7 @@ def _conversion(
         job.complete(artifact)
     elif not artifact:
         cut = status is Status.PROCESSING
-        job.attempt = max(job.attempt, attempt - cut)
+        job.failures = max(job.failures, attempt - cut)
         job.interrupted = max(job.interrupted, interrupted + cut)
     job.join(conversion)
     return conversion

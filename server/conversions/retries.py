@@ -10,4 +10,4 @@ MAX_ATTEMPTS = 2
 
 
 def may_try_again(job: Job, error: JobError) -> bool:
-    return error.retried and job.attempt < MAX_ATTEMPTS
+    return error.starved or (error.retried and job.failures < MAX_ATTEMPTS)

@@ -15,6 +15,9 @@ from .fairqueue import FairQueue
 
 log = logging.getLogger(__name__)
 
+#: Too many open files (here or in the whole system), no memory, no more processes.
+_STARVATION = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
 Run = Callable[[Job], Awaitable[Artifact]]
 
 
@@ -134,15 +137,24 @@ class Workers:
         except TimeoutError:
             return errors.Timeout()
         except errors.JobError as error:
-            log.info("%s failed with %s: %s", job, error.code, _cause(error))
-            return error
+            failure, cause = error, _cause(error)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return errors.DiskFull()
-            log.exception("%s failed", job)
-        except Exception:
-            log.exception("%s failed", job)
-        return errors.JobFailed()
+            failure, cause = errors.JobFailed(), repr(error)
+            failure.__cause__ = error
+        except Exception as error:
+            failure, cause = errors.JobFailed(), repr(error)
+            failure.__cause__ = error
+        failure.starved = isinstance(failure, errors.JobFailed) and _is_starved(failure)
+        if failure.starved:
+            log.warning("%s was short of something that this machine has too little of: %s", job, cause)
+        else:
+            unexpected = isinstance(failure, errors.JobFailed)
+            log.info(
+                "%s failed with %s: %s", job, failure.code, cause, exc_info=failure.__cause__ if unexpected else None
+            )
+        return failure
 
 
 def _cause(error: errors.JobError) -> str:
@@ -150,3 +162,12 @@ def _cause(error: errors.JobError) -> str:
     cause = error.__cause__
     stderr = getattr(cause, "stderr", "")
     return " | ".join(f"{cause or error.message} {stderr[-500:]}".split("\n"))
+
+
+def _is_starved(error: BaseException | None) -> bool:
+    """Whether the first cause is a lack of descriptors, memory or processes."""
+    while error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _STARVATION):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -116,6 +116,28 @@ async def test_who_joins_running_work_runs_and_ends_with_it(api: Api) -> None:
 # ---- second attempts
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN])
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_lack_of_descriptors_memory_or_processes_costs_no_attempt(api: Api, number: int, wrapped: bool) -> None:
+    conversion = await submit(api, "led-starved")
+    for attempt in range(1, 5):
+        lack: Exception = OSError(number, "too little")
+        if wrapped:
+            lack, lack.__cause__ = errors.JobFailed(), lack
+        (await api.studio.take("led-starved", attempt)).fail(lack)
+    await finish(api, "led-starved", 5)
+    await eventually(lambda: conversion.finished)
+    assert (conversion.status, conversion.job.failures) == (Status.COMPLETED, 0)
+
+
+async def test_a_lack_that_lasts_ends_with_the_time_of_the_job(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, timeout=1, retry_pause=1))
+    conversion = await submit(api, "led-starved")
+    (await api.studio.take("led-starved")).fail(MemoryError())
+    await eventually(lambda: conversion.finished)
+    assert conversion.job.error and conversion.job.error.code == "INTERNAL_ERROR"
+
+
 @pytest.mark.parametrize("code", sorted(errors.JOB_ERRORS))
 async def test_what_a_second_attempt_may_help_gets_exactly_one(api: Api, code: str) -> None:
     error = errors.JOB_ERRORS[code]
@@ -461,7 +483,7 @@ async def test_draining_interrupts_after_its_grace_without_a_failed_attempt(api:
     take = await api.studio.take("led-running")
     await api.engine.drain(0.05)
     assert take.end.cancelled()
-    assert (running.status, running.job.attempt) == ("queued", 0)
+    assert (running.status, running.job.failures) == ("queued", 0)
 
 
 async def test_a_second_attempt_does_not_begin_while_draining(start_api: StartApi) -> None:

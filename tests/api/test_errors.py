@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 from conftest import StartApi
-from support.api import KEY, KEYS, UNLIMITED, Answer, Api, bearer, watch
+from support.api import KEY, KEYS, OTHER, UNLIMITED, Answer, Api, bearer, watch
 
 from server import errors
 from server.access.keys import Key
 from server.app import ROUTES
 from server.config import JobsConfig, LimitsConfig
+from server.conversions import backlog
 from server.http import request_body
 
 API = [
@@ -243,9 +245,30 @@ async def test_simultaneous_requests_do_not_slip_past_the_backlog_together(start
     await api.convert("led-running")
     await api.studio.take("led-running")
     bodies = [{"url": watch(f"led-rush-{n:02d}")} for n in range(30)]
-    answers = await asyncio.gather(*(api.post("/convert", body) for body in bodies))
+    keys = (KEY, OTHER)
+    answers = await asyncio.gather(*(api.post("/convert", body, key=keys[n % 2]) for n, body in enumerate(bodies)))
     assert sum(answer.status == 200 for answer in answers) == 5
     assert {answer.code for answer in answers if answer.status != 200} == {"QUEUE_FULL"}
+
+
+async def test_one_key_cannot_fill_the_queue_so_that_another_finds_no_place(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1, backlog=20))
+    await api.convert("led-running")
+    await api.studio.take("led-running")
+    for key, share in ((KEY, 16), (OTHER, 4)):  # four fifths of 20, then of the 4 that are left, rounded up
+        answers = [await api.post("/convert", {"url": watch(f"led-{key[-4:]}-{n:02d}")}, key=key) for n in range(20)]
+        assert [answer.status for answer in answers] == [200] * share + [503] * (20 - share)
+        refused(answers[-1], 503, "QUEUE_FULL")
+        assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "new", "fits"),
+    [(0, 0, 80, True), (0, 0, 81, False), (0, 80, 0, True), (50, 39, 1, True), (50, 40, 1, False), (99, 0, 1, True)],
+)
+def test_the_share_of_a_key_shrinks_as_others_fill_the_queue(others: int, own: int, new: int, fits: bool) -> None:
+    with contextlib.nullcontext() if fits else pytest.raises(errors.QueueFull):
+        backlog.check_share(100, others=others, own=own, new=new)
 
 
 async def test_a_full_disk_refuses_fresh_work_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

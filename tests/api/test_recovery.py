@@ -32,7 +32,7 @@ def conversion(status: Status = Status.QUEUED, *, name: str = "id-of-one", attem
     if status is not Status.QUEUED:
         job.begin_attempt()
         one.started_at = NOW
-    job.attempt = attempt
+    job.failures = attempt - (status is Status.PROCESSING)
     if status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
         one.finished_at = one.expires_at = NOW
         job.media = MEDIA
@@ -88,7 +88,7 @@ def test_the_last_word_on_an_id_counts() -> None:
 def test_what_was_under_way_is_queued_again_and_the_cut_attempt_is_not_counted() -> None:
     ((after,), jobs_kept) = again(put([conversion(Status.PROCESSING, attempt=1)]))
     assert after.status is Status.QUEUED and after.started_at == NOW
-    assert (after.job.attempt, after.job.interrupted) == (0, 1)
+    assert (after.job.failures, after.job.interrupted) == (0, 1)
     assert jobs_kept == {(VIDEO, 320): after.job}
 
 
@@ -96,7 +96,7 @@ def test_interruptions_add_up_and_failed_attempts_stay_counted() -> None:
     before = conversion(Status.PROCESSING, attempt=2)
     for count in (1, 2, 3):
         ((before,), _) = again(put([before]))
-        assert (before.job.attempt, before.job.interrupted) == (1, count)
+        assert (before.job.failures, before.job.interrupted) == (1, count)
         before.job.begin_attempt()
 
 
@@ -227,7 +227,7 @@ async def test_what_was_not_finished_is_made_after_the_restart(tmp_path: Path) -
         first = await api.studio.take("led-running")
         assert [job["status"] for job in await shown(api, ids)] == ["processing", "queued"]
         assert (await api.status(ids[0]))["progress"] == 0
-        assert first.job.attempt == 1, "the attempt that the stop cut is no failed one"
+        assert first.job.failures == 0, "the attempt that the stop cut is no failed one"
         for video_id in ("led-running", "led-waiting"):
             take = await api.studio.take(video_id)
             take.grow(b"whole")
