@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test bench fuzz lint clean
+.PHONY: demo run test test-long bench fuzz lint clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m server demo
@@ -10,8 +10,13 @@ demo: .venv/runtime
 run: .venv/runtime
 	@$(BIN)/python -m server serve
 
+# Side by side, in as many processes as there are cores.
 test: .venv/tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not long'
+
+# What takes too long for every change: an hour of audio, kills at random moments.
+test-long: .venv/tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
 bench: .venv/tests
 	$(BIN)/python -m tests.bench

@@ -1,20 +1,59 @@
-"""What several test files share."""
+"""What several test files share, and the rules for tests.
+
+- A server that no test of a file kills or stops is started once for the file: a fixture of scope "module". xdist then
+  keeps the file's tests in one worker (`pytest_collection_modifyitems`). `new_server` makes one for a single test.
+- Wait for events (`until`, `Studio.take`, `eventually`), never for a time. A deadline is what a busy machine may need;
+  what compares two readings of a clock must hold however slow the machine is.
+- Tests run side by side: port 0, files in `tmp_path`, no shared folder, and no process ended but one's own.
+- `make test` has three minutes on two cores. Mark as `long` what takes over ten seconds of CPU, or over a minute.
+- A test that cannot run here skips and says "NOT TESTED: …"; in CI that is a failure (`pytest_runtest_makereport`).
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import clips
 from support.api import Api, serving
 from support.serverprocess import ServerProcess
 
 SmallDisk = Callable[[int], Path]
 NewServer = Callable[..., ServerProcess]
 StartApi = Callable[..., Awaitable[Api]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of clips in the process that starts the workers; they get its name with their environment."""
+    if clips.FOLDER in os.environ:
+        return
+    folder = os.environ[clips.FOLDER] = tempfile.mkdtemp(prefix="ytmp3d-clips-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what is made once for their file in one worker."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if any(made[-1].scope == "module" for made in item._fixtureinfo.name2fixturedefs.values()):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail in CI what is skipped elsewhere."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", str(report.longrepr)
+    return report
 
 
 @pytest.fixture

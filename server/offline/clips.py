@@ -123,7 +123,7 @@ class Studio:
         if await asyncio.to_thread(path.exists):
             return path
         argv = await command()
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(f".{os.getpid()}.part")  # servers may share the folder
         async with self._cores:
             await process.run([*argv, str(partial)], timeout=TIMEOUT)
         await asyncio.to_thread(partial.replace, path)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.clips import with_shared_clips
+
 ROOT = Path(__file__).parents[2]
 KEY = "YOUR_API_KEY"
 START_SECONDS = 30
@@ -104,6 +106,7 @@ class ServerProcess:
         """Start the process, no more."""
         port_file = self._port_file
         port_file.unlink(missing_ok=True)
+        with_shared_clips(self.folder / "youtube")
         command = [sys.executable, "-m", "server", "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
         command += ["--config", str(self._config), "--state", str(self.folder)]
         with self._log.open("ab") as log:

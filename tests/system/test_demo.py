@@ -22,7 +22,9 @@ def test_it_saves_three_mp3s(tmp_path: Path) -> None:
 
 
 def test_a_conversion_that_fails_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
-    script = "from server import cli, demo\ndemo.LIVE = 'https://youtu.be/x-private--'\nexit(cli.main(['demo']))"
+    script = (
+        "from server.commands import cli, demo\ndemo.LIVE = 'https://youtu.be/x-private--'\nexit(cli.main(['demo']))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""The reference page in a real Chromium against a real offline server (browsing.py)."""
+"""The reference page in a real Chromium against a real offline server (support/browsing.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.offline.keys import TABLE
 if TYPE_CHECKING:
     from support.browsing import OpenPage, Server
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["support.browsing"]
 
 PHONE = {"width": 320, "height": 640}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import re
@@ -20,6 +21,8 @@ from mutagen.mp3 import MP3, BitrateMode
 from support.serverprocess import KEY, ServerProcess
 
 from server.offline.catalogue import HOSTILE_TITLE, LONG_TITLE, RESERVED, SCRIPTS_TITLE
+from server.offline.clips import Studio
+from server.offline.videos import video
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
@@ -41,12 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 @pytest.fixture(scope="module")
 def url(server: ServerProcess) -> str:
     return f"http://127.0.0.1:{server.port}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hour(server: ServerProcess) -> str:
-    """Begun first and looked at last: it takes as long as all the rest."""
-    return server.convert("x-one-hour-", "low")
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +151,13 @@ def test_the_tags_are_id3v23_with_a_square_front_cover(server: ServerProcess) ->
 def test_low_mono_sources_become_full_stereo_at_their_loudness(
     server: ServerProcess, ended: dict[str, dict[str, Any]]
 ) -> None:
-    clips = [decoded(clip.read_bytes()) for clip in (server.folder / "youtube").rglob("*.m4a")]
+    studio = Studio(server.folder / "youtube" / "clips", FFMPEG)
     for video_id, made_from in (("x-22k-mono-", "22050 Hz, mono"), ("x-44k-mono-", "44100 Hz, mono")):
         content = server.download(ended[video_id]["conversion_id"])
         info = MP3(io.BytesIO(content)).info
         assert (info.bitrate, info.sample_rate, info.channels) == (320_000, 44_100, 2)
-        (source,) = (clip for clip in clips if made_from in clip)
+        source = decoded(asyncio.run(studio.clip(video(video_id).clip)).read_bytes())
+        assert made_from in source
         assert abs(loudness(decoded(content)) - loudness(source)) < 0.5
 
 
@@ -280,7 +278,8 @@ def test_a_title_in_every_script_is_whole_in_the_tags(ended: dict[str, dict[str,
     assert hostile.isprintable() and "CON" in hostile
 
 
-def test_an_hour_of_audio(server: ServerProcess, hour: str) -> None:
-    done = server.finished(hour, 600)
+@pytest.mark.long
+def test_an_hour_of_audio(server: ServerProcess) -> None:
+    done = server.finished(server.convert("x-one-hour-", "low"), 600)
     assert done["status"] == "completed", done["error"]
     assert done["file_size"] == pytest.approx(3600 * 16_000, rel=0.01)

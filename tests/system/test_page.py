@@ -1,4 +1,4 @@
-"""The page, used as people use it: a real Chromium against a real offline server (browsing.py)."""
+"""The page, used as people use it: a real Chromium against a real offline server (support/browsing.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.offline.catalogue import HOSTILE_TITLE, SCRIPTS_TITLE
 if TYPE_CHECKING:
     from support.browsing import OpenPage, Server
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["support.browsing"]
 
 KEY = "test-unlimited"
 SLOW, PRIVATE, BROKEN, HOSTILE = "x-slow-----", "x-private--", "x-garbage--", "x-badtitle-"
@@ -81,7 +81,7 @@ def test_bad_links_are_marked_in_place_and_the_good_ones_go_on(open_page: OpenPa
     page = open_page()
     box = page.get_by_label("Links")
     box.fill(
-        f"Hear this: {link('abcdefghij1')}, then\nhttps://vimeo.com/1\n(youtube_url.com/shorts/abcdefghij2)\nyoutu.be/short"
+        f"Hear this: {link('abcdefghij1')}, then\nhttps://vimeo.com/1\n(youtube.com/shorts/abcdefghij2)\nyoutu.be/short"
     )
     box.blur()
     expect(page.locator("#marks mark")).to_have_text(["https://vimeo.com/1", "youtu.be/short"])
@@ -134,7 +134,7 @@ https://youtube.com/shorts/abcdefghij1?feature=share
 https://youtube.com.evil.example/watch?v=abcdefghij1
 https://notyoutube.com/watch?v=abcdefghij1
 https://youtube.com@evil.example/watch?v=abcdefghij1
-https://user:pw@youtube_url.com/watch?v=abcdefghij1
+https://user:pw@youtube.com/watch?v=abcdefghij1
 https://youtube.com:8443/watch?v=abcdefghij1
 https://127.0.0.1/watch?v=abcdefghij1
 ftp://youtube.com/watch?v=abcdefghij1

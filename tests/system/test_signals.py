@@ -46,7 +46,7 @@ class Command:
 
     def left_nothing(self) -> None:
         assert list(self.temporary.iterdir()) == []
-        until(lambda: not self.processes(), 1, "no child is left")
+        until(lambda: not self.processes(), 10, "no child is left")
 
 
 @pytest.fixture
