@@ -18,13 +18,17 @@ HOSTS = (
     "www.youtube-nocookie.com",
     "youtu.be",
 )
+#: A page of YouTube that asks for consent and then goes on to the link it carries.
+CONSENT_HOST = "consent.youtube.com"
 ACCEPTED = (
     "Accepted is a link to one YouTube video: https://www.youtube.com/watch?v=ID, https://youtu.be/ID, "
-    "or youtube.com with /shorts/ID, /live/ID, /embed/ID or /v/ID."
+    "or youtube.com with /shorts/ID, /live/ID, /embed/ID or /v/ID; a video's id alone will do."
 )
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
+#: Pages that carry a link, and the field of the query that it is in.
+_CARRIERS = {"attribution_link": "u", "redirect": "q"}
 _PARTS = re.compile(r"(?:([^/?#]+):(?=//))?(?://)?([^/?#]*)([^?#]*)(?:\?([^#]*))?")
-_IN_PATH = ("shorts", "live", "embed", "v")
+_IN_PATH = ("shorts", "live", "embed", "v", "e", "watch")
 #: Players of something else whose names happen to have the length of an id.
 _NO_IDS = {"videoseries": "a playlist", "live_stream": "a channel"}
 
@@ -47,7 +51,12 @@ def video_id(text: str) -> str:
         if character in " \\" or not character.isprintable():
             raise _refusal(f"The link has a {_name(character)} in it.")
     if _ID.fullmatch(text):
-        raise _refusal(f"This is not a link. If it is a video's id, write {canonical_url(text)}.")
+        return _checked(text)
+    return _id_in_link(text, may_carry=True)
+
+
+def _id_in_link(text: str, *, may_carry: bool) -> str:
+    """`may_carry` is whether the link may be a page that leads on to another link."""
     parts = _PARTS.match(text)
     if parts is None:
         raise AssertionError("the pattern matches any text")
@@ -55,7 +64,22 @@ def video_id(text: str) -> str:
     if scheme.lower() not in ("", "http", "https"):
         raise _refusal("The link must begin with https:// or http://, or directly with the host.")
     _check_host(host)
-    return _id_on_youtu_be(path) if host.lower() == "youtu.be" else _id_on_youtube(path, query)
+    if host.lower() == "youtu.be":
+        return _id_on_youtu_be(path)
+    first = path.removeprefix("/").partition("/")[0]
+    carrier = "continue" if host.lower() == CONSENT_HOST else _CARRIERS.get(first)
+    if carrier:
+        return _id_carried(carrier, query if may_carry else "")
+    return _id_on_youtube(path, query)
+
+
+def _id_carried(name: str, query: str) -> str:
+    """The video of the link that is in the field `name` of the query; it may be a mere path on YouTube."""
+    carried = [value for key, value in urllib.parse.parse_qsl(query) if key == name]
+    if len(set(carried)) != 1 or any(c in " \\" or not c.isprintable() for c in carried[0]):
+        raise _refusal("The link leads to YouTube, but to no video.")
+    link = carried[0]
+    return _id_in_link(f"www.youtube.com{link}" if link.startswith("/") else link, may_carry=False)
 
 
 def _check_host(host: str) -> None:
@@ -66,9 +90,10 @@ def _check_host(host: str) -> None:
     if not host.isascii():
         raise _refusal("The link's host is not YouTube's: it only looks alike, with letters of another script.")
     name, colon, _ = host.partition(":")
-    if colon and name.lower() in HOSTS:
+    known = (*HOSTS, CONSENT_HOST)
+    if colon and name.lower() in known:
         raise _refusal("The link has a port.")
-    if host.lower() not in HOSTS:
+    if host.lower() not in known:
         shown = host if len(host) <= 60 else host[:57] + "..."
         raise _refusal(f'"{shown}" is not a host of YouTube.')
 
@@ -82,7 +107,7 @@ def _id_on_youtu_be(path: str) -> str:
 
 def _id_on_youtube(path: str, query: str) -> str:
     first, _, rest = path.removeprefix("/").partition("/")
-    if first == "watch" and not rest:
+    if first in ("watch", "") and not rest:
         fields = urllib.parse.parse_qsl(query, keep_blank_values=True)
         found = {value for name, value in fields if name == "v"}
         if len(found) > 1:
@@ -91,7 +116,8 @@ def _id_on_youtube(path: str, query: str) -> str:
             return _checked(found.pop())
         if any(name == "list" for name, _ in fields):
             raise _not_a_video("a playlist")
-        raise _refusal('The link has no "v=", so it names no video.')
+        if first:
+            raise _refusal('The link has no "v=", so it names no video.')
     if first in _IN_PATH:
         name, _, more = rest.partition("/")
         if more:

@@ -5,9 +5,12 @@ const HOSTS = new Set([
   'youtube.com', 'www.youtube.com', 'm.youtube.com', 'music.youtube.com',
   'youtube-nocookie.com', 'www.youtube-nocookie.com',
 ]);
+const CONSENT_HOST = 'consent.youtube.com';
+const CARRIERS = { attribution_link: 'u', redirect: 'q' }; // pages that carry a link, and the field it is in
 const SHORT_HOSTS = new Set(['youtu.be', 'www.youtu.be']);
 const VIDEO_ID = /^[A-Za-z0-9_-]{11}$/;
 const NO_IDS = new Set(['videoseries', 'live_stream']); // players of something else, whose names have an id's length
+const A_BARE_ID = /^(?=.*[0-9_-]|.*[a-z][A-Z])[A-Za-z0-9_-]{11}$/; // not every word of eleven letters
 const WORD = /[^\s<>"'`«»“”„|,;()[\]{}]+/g;
 const LOOKS_LIKE_A_LINK = /^(?:[a-z][a-z0-9+.-]*:\/\/|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#:]|$))/i;
 const NAMES_A_HOST_WE_KNOW = /^(?:[a-z]+\.)?(?:youtu\.be|youtube(?:-nocookie)?\.com)/i;
@@ -21,11 +24,22 @@ export function readLinks(text) {
   const links = [];
   for (const match of text.matchAll(WORD)) {
     const word = match[0].replace(/[.!?:…]+$/, '');
+    if (A_BARE_ID.test(word) && standsAlone(text, match)) {
+      links.push({ start: match.index, end: match.index + word.length, text: word, ...judge(`youtu.be/${word}`) });
+      continue;
+    }
     if (!LOOKS_LIKE_A_LINK.test(word)) continue;
     if (!/[/?#]/.test(word) && !NAMES_A_HOST_WE_KNOW.test(word)) continue;
     links.push({ start: match.index, end: match.index + word.length, text: word, ...judge(word) });
   }
   return links;
+}
+
+/** Whether nothing else is on the line of `match`. */
+function standsAlone(text, match) {
+  const before = text.slice(text.lastIndexOf('\n', match.index - 1) + 1, match.index);
+  const after = text.slice(match.index + match[0].length).split('\n', 1)[0];
+  return match.index > 0 ? !before.trim() && !after.trim() : !after.trim();
 }
 
 /** The videos among `links`, each once. */
@@ -35,13 +49,20 @@ export function videosOf(links) {
   return [...byId.values()];
 }
 
-function judge(word) {
+function judge(word, mayCarry = true) {
   const url = parse(word);
   if (!url) return { problem: 'This link is incomplete.' };
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return { problem: 'Only links that begin with https:// can be converted.' };
   const host = url.hostname.toLowerCase();
-  if (!HOSTS.has(host) && !SHORT_HOSTS.has(host)) return { problem: `${host} is not YouTube.` };
+  if (!HOSTS.has(host) && !SHORT_HOSTS.has(host) && host !== CONSENT_HOST) return { problem: `${host} is not YouTube.` };
   if (url.username || url.password || url.port) return { problem: 'This is not a usual YouTube link.' };
+  const carrier = host === CONSENT_HOST ? 'continue' : HOSTS.has(host) && CARRIERS[url.pathname.split('/')[1]];
+  if (carrier) {
+    const carried = new Set(url.searchParams.getAll(carrier));
+    if (!mayCarry || carried.size !== 1) return { problem: whatElse(url) };
+    const [link] = carried;
+    return judge(link.startsWith('/') ? `www.youtube.com${link}` : link, false);
+  }
   const id = SHORT_HOSTS.has(host) ? url.pathname.split('/')[1] : idOnYouTube(url);
   if (new Set(url.searchParams.getAll('v')).size > 1) return { problem: 'This link names more than one video.' };
   if (id === undefined || NO_IDS.has(id)) return { problem: whatElse(url) };
@@ -59,8 +80,8 @@ function parse(word) {
 
 function idOnYouTube(url) {
   const [, first, second] = url.pathname.split('/');
-  if (first === 'watch') return url.searchParams.get('v') ?? undefined;
-  if (['shorts', 'live', 'embed', 'v'].includes(first)) return second ?? '';
+  if ((first === 'watch' || first === '') && !second) return url.searchParams.get('v') ?? undefined;
+  if (['shorts', 'live', 'embed', 'v', 'e', 'watch'].includes(first)) return second ?? '';
   return undefined;
 }
 

@@ -131,6 +131,15 @@ www.youtube.com/embed/abcdefghij1
 https://www.youtube-nocookie.com/embed/abcdefghij1
 https://youtube.com/v/abcdefghij1
 https://youtube.com/shorts/abcdefghij1?feature=share
+https://youtube.com/e/abcdefghij1
+https://youtube.com/watch/abcdefghij1
+https://www.youtube.com/?v=abcdefghij1
+abcdefghij1
+https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3Dabcdefghij1%26feature%3Dshare
+https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3Dabcdefghij1&gl=DE
+https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2Fabcdefghij1
+https://www.youtube.com/redirect?q=https%3A%2F%2Fvimeo.com%2F1
+https://consent.youtube.com/watch?v=abcdefghij1
 https://youtube.com.evil.example/watch?v=abcdefghij1
 https://notyoutube.com/watch?v=abcdefghij1
 https://youtube.com@evil.example/watch?v=abcdefghij1

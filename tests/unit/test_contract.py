@@ -208,7 +208,13 @@ def test_every_link_of_the_described_form_is_accepted(link: str) -> None:
         ("https://youtube.com@evil.org/watch?v=dQw4w9WgXcQ", False),
         ("https://www.youtube.com:443/watch?v=dQw4w9WgXcQ", False),
         ("https://evil.org/?https://youtu.be/dQw4w9WgXcQ", False),
-        ("dQw4w9WgXcQ", False),
+        ("dQw4w9WgXcQ", True),
+        (" dQw4w9WgXcQ\n", True),
+        ("https://www.youtube.com/?v=dQw4w9WgXcQ", True),
+        ("https://www.youtube.com/e/dQw4w9WgXcQ", True),
+        ("https://www.youtube.com/watch/dQw4w9WgXcQ", True),
+        ("dQw4w9WgXcQ/", False),
+        ("dQw4w9WgXc", False),
     ],
 )
 def test_the_described_form_fits_what_is_accepted_and_nothing_else(link: str, fits: bool) -> None:

@@ -25,7 +25,20 @@ def refusal(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "form", ["watch?v={}", "watch/?v={}", "shorts/{}", "shorts/{}/", "live/{}", "embed/{}", "v/{}"]
+    "form",
+    [
+        "watch?v={}",
+        "watch/?v={}",
+        "?v={}",
+        "?x=1&v={}",
+        "watch/{}",
+        "shorts/{}",
+        "shorts/{}/",
+        "live/{}",
+        "embed/{}",
+        "v/{}",
+        "e/{}",
+    ],
 )
 @pytest.mark.parametrize("host", [host for host in HOSTS if host != "youtu.be"])
 def test_every_form_on_every_host_names_the_video(host: str, form: str) -> None:
@@ -52,6 +65,14 @@ def test_every_form_on_every_host_names_the_video(host: str, form: str) -> None:
         f"https://www.youtube.com/shorts/{ID}?feature=share",
         f"https://music.youtube.com/watch?v={ID}&feature=share",
         f"https://www.youtube.com/watch?v={ID}&redirect=https://evil.example/?v=aaaaaaaaaaa",
+        ID,
+        f" {ID}\n",
+        f"https://www.youtube.com/attribution_link?a=xyz&u=%2Fwatch%3Fv%3D{ID}%26feature%3Dshare",
+        f"https://www.youtube.com/attribution_link?u=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{ID}",
+        f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{ID}%26cbrd%3D1&gl=DE",
+        f"https://consent.youtube.com/ml?gl=DE&continue=https://youtu.be/{ID}",
+        f"https://www.youtube.com/redirect?event=video&q=https%3A%2F%2Fyoutu.be%2F{ID}",
+        f"https://www.youtube.com/redirect?q=https://youtu.be/{ID}",
         f"  https://youtu.be/{ID}\r\n",
         f"\u00a0\thttps://youtu.be/{ID}\u3000",
     ],
@@ -66,7 +87,7 @@ def test_what_people_paste_names_the_video(link: str) -> None:
         ("", "The link is empty."),
         (" \n\t ", "The link is empty."),
         (f"https://youtu.be/{ID}?x=" + "a" * 2000, "The link is longer than 2000 characters."),
-        (ID, f"This is not a link. If it is a video's id, write {canonical_url(ID)}."),
+        ("videoseries", "This is a playlist; a link to a single video is needed."),
         ("hello", '"hello" is not a host of YouTube.'),
         ("https://", "The link has no host."),
         (f"https:///youtube.com/watch?v={ID}", "The link has no host."),
@@ -138,7 +159,29 @@ def test_what_people_paste_names_the_video(link: str) -> None:
         ("https://www.youtube.com/", "The link leads to YouTube, but to no video."),
         ("youtube.com", "The link leads to YouTube, but to no video."),
         ("https://www.youtube.com/results?search_query=x", "The link leads to YouTube, but to no video."),
-        (f"https://www.youtube.com/redirect?q=https://youtu.be/{ID}", "The link leads to YouTube, but to no video."),
+        ("https://www.youtube.com/redirect", "The link leads to YouTube, but to no video."),
+        ("https://www.youtube.com/redirect?q=https://vimeo.com/1", '"vimeo.com" is not a host of YouTube.'),
+        (
+            f"https://www.youtube.com/redirect?q=https://youtu.be/{ID}&q=https://youtu.be/{WILD}",
+            "The link leads to YouTube, but to no video.",
+        ),
+        (
+            f"https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%40evil.org%2F{ID}",
+            "The link has a user name before its host.",
+        ),
+        (
+            f"https://www.youtube.com/redirect?q=%2Fredirect%3Fq%3Dhttps%3A%2F%2Fyoutu.be%2F{ID}",
+            "The link leads to YouTube, but to no video.",
+        ),
+        (
+            f"https://www.youtube.com/attribution_link?u=%2Fwatch%3Fv%3D%0A{ID}",
+            "The link leads to YouTube, but to no video.",
+        ),
+        (f"https://consent.youtube.com/watch?v={ID}", "The link leads to YouTube, but to no video."),
+        (
+            f"https://consent.youtube.com.evil.org/m?continue=https://youtu.be/{ID}",
+            '"consent.youtube.com.evil.org" is not a host of YouTube.',
+        ),
         (f"https://www.youtube.com/WATCH?v={ID}", "The link leads to YouTube, but to no video."),
         (f"https://www.youtube.com//watch?v={ID}", "The link leads to YouTube, but to no video."),
         ("https://www.youtube.com/watch", 'The link has no "v=", so it names no video.'),
