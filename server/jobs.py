@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import JobError
 
@@ -64,15 +64,53 @@ class Source:
     bitrate_kbps: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One chapter of a video. `start` and `end` in seconds."""
+
+    title: str
+    start: float
+    end: float
+
+
 @dataclass(frozen=True)
 class Media:
-    """What yt-dlp found out about the video before its audio came. `duration` in seconds, `date` as YYYY-MM-DD."""
+    """What yt-dlp found out about the video before its audio came.
+
+    `duration` in seconds, `date` as YYYY-MM-DD or YYYY. A text is empty and a number None where nobody says.
+    `track` is the song's own title, where the source knows that the video is one song.
+    """
 
     title: str
     artist: str
     duration: float
     date: str
     source: Source
+    album: str = ""
+    album_artist: str = ""
+    track: str = ""
+    track_number: int | None = None
+    disc_number: int | None = None
+    genre: str = ""
+    chapters: tuple[Chapter, ...] = ()
+
+    @classmethod
+    def restored(cls, table: Any) -> Media:
+        """The one that `dataclasses.asdict` made `table` of, also in an earlier version with fewer fields.
+
+        Raises KeyError or TypeError for anything else.
+        """
+        if not isinstance(table, dict):
+            raise TypeError("no table")
+        chapters = tuple(Chapter(**chapter) for chapter in table.get("chapters", ()))
+        media = cls(**{**table, "source": Source(**table["source"]), "chapters": chapters})
+        texts = [media.title, media.artist, media.date, media.source.codec, media.album, media.album_artist]
+        texts += [media.track, media.genre, *(one.title for one in chapters)]
+        numbers = [media.duration, media.source.bitrate_kbps or 0, media.track_number or 0, media.disc_number or 0]
+        numbers += [time for one in chapters for time in (one.start, one.end)]
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
+            raise TypeError("a field of another type")
+        return media
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .. import errors
-from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Source, Status
+from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def _conversion(
     if status in (Status.FAILED, Status.CANCELLED):
         job.progress = int(snapshot.get("progress", 0))
         if media := snapshot.get("media"):
-            job.media = Media(**{**media, "source": Source(**media["source"])})
+            job.media = Media.restored(media)
         if status is Status.CANCELLED:
             conversion.cancelled_at = job.progress
             return conversion

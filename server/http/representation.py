@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import youtube_url
 from ..conversions.fairqueue import FairQueue
-from ..jobs import Conversion, Status
+from ..jobs import Chapter, Conversion, Status
 
 
 def to_bytes(conversion: Conversion, queue: FairQueue, base_url: str) -> bytes:
@@ -40,7 +40,9 @@ def _object(conversion: Conversion, position: int | None, base_url: str) -> dict
         "bitrate_kbps": conversion.quality.bitrate_kbps,
         "title": media.title if media else None,
         "artist": media.artist or None if media else None,
+        "album": media.album or None if media else None,
         "duration": media.duration if media else None,
+        "chapters": [_chapter(chapter) for chapter in media.chapters] if media else [],
         "thumbnail_url": f"{link}.jpg" if cover and not gone else None,
         "source": {"codec": media.source.codec, "bitrate_kbps": media.source.bitrate_kbps} if media else None,
         "file_size": job.artifact.size if completed and job.artifact else None,
@@ -55,6 +57,10 @@ def _object(conversion: Conversion, position: int | None, base_url: str) -> dict
             else None
         ),
     }
+
+
+def _chapter(chapter: Chapter) -> dict[str, Any]:
+    return {"title": chapter.title, "start": chapter.start, "end": chapter.end}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -14,7 +14,6 @@ import imageio_ffmpeg
 
 from .. import errors
 from ..config import Config, ConfigError
-from ..jobs import Media
 from . import process
 
 #: The cover's edge, in pixels: what players show large, at some 60 kB.
@@ -77,17 +76,9 @@ def cover_command(ffmpeg: str, source: Path, target: Path) -> list[str]:
 
 
 def encode_command(
-    ffmpeg: str,
-    target: Path,
-    *,
-    bitrate_kbps: int,
-    media: Media,
-    url: str,
-    cover: Path | None = None,
-    sample_rate: int | None = None,
-    channels: int | None = None,
+    ffmpeg: str, target: int, *, bitrate_kbps: int, sample_rate: int | None = None, channels: int | None = None
 ) -> list[str]:
-    """Constant-bitrate stereo MP3 from stdin, with ID3v2.3 tags and the cover in front.
+    """Constant-bitrate stereo MP3 from stdin to the open descriptor `target`: frames of audio and nothing else.
 
     44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. One of one `channels` is heard on both sides as loud
     as it was: left to itself, ffmpeg makes it 3 dB quieter. There is no Xing frame, so that the bytes streamed
@@ -95,39 +86,24 @@ def encode_command(
     """
     copied = "pan=stereo|c0=c0|c1=c0," if channels == 1 else ""
     rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
-    argv = [
-        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "warning", "-y",
+    return [
+        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "warning",
         "-stats_period", "0.05", "-progress", "pipe:1", "-nostats",
         "-protocol_whitelist", "pipe",
         "-format_whitelist", "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,mpegts,flv,mp3",
         "-i", "pipe:0",
-    ]  # fmt: skip
-    if cover:
-        argv += ["-protocol_whitelist", "file", "-format_whitelist", "image2,jpeg_pipe", "-i", str(cover)]
-    argv += [
         "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
         "-af", f"{copied}aformat=sample_rates={rates}:channel_layouts=stereo",
         "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
+        "-id3v2_version", "0", "-write_id3v1", "0", "-write_xing", "0",
+        "-flush_packets", "1",
+        "-f", "mp3", f"pipe:{target}",
     ]  # fmt: skip
-    if cover:
-        argv += [
-            "-map", "1:v:0", "-c:v", "copy", "-disposition:v", "attached_pic",
-            "-metadata:s:v", "title=Album cover", "-metadata:s:v", "comment=Cover (front)",
-        ]  # fmt: skip
-    for name, value in (("title", media.title), ("artist", media.artist), ("date", media.date), ("comment", url)):
-        if value:
-            argv += ["-metadata", f"{name}={value}"]
-    argv += [
-        "-id3v2_version", "3", "-write_id3v1", "0", "-write_xing", "0",
-        "-flush_packets", "1", "-max_interleave_delta", "1",
-        "-f", "mp3", str(target),
-    ]  # fmt: skip
-    return argv
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much is encoded: `seconds` of audio, `size` of the file in bytes."""
+    """How much is encoded: `seconds` of audio, `size` in bytes."""
 
     seconds: float
     size: int
@@ -164,7 +140,10 @@ class Encoder:
 
 
 @asynccontextmanager
-async def encode(argv: list[str], *, stdin: int, group: int) -> AsyncIterator[Encoder]:
-    """Run an encoder on the audio from `stdin`, in yt-dlp's process group. It has ended when the block is left."""
-    async with process.spawn(argv, stdin=stdin, group=group) as child:
+async def encode(argv: list[str], *, stdin: int, target: int, group: int) -> AsyncIterator[Encoder]:
+    """Run an encoder on the audio from `stdin`, in yt-dlp's process group. It has ended when the block is left.
+
+    `target` is the descriptor that `argv` writes to.
+    """
+    async with process.spawn(argv, stdin=stdin, pass_fds=(target,), group=group) as child:
         yield Encoder(child)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
-from .. import errors, youtube_url
+from .. import completion, errors, youtube_url
 from ..config import Config
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
@@ -62,17 +62,9 @@ class Pipeline:
             job.touch()
             clock.passed("cover")
             part = folder / "audio.part"
-            argv = ffmpeg.encode_command(
-                self.ffmpeg,
-                part,
-                bitrate_kbps=job.bitrate_kbps,
-                media=media,
-                url=youtube_url.canonical_url(job.video_id),
-                cover=job.cover,
-                sample_rate=source.sample_rate,
-                channels=source.channels,
-            )
-            seconds = await self._encode(job, source, argv, part)
+            begin = asyncio.to_thread(_begin, part, media, youtube_url.canonical_url(job.video_id), job.cover)
+            with await completion.started(begin, _close) as target:
+                seconds = await self._encode(job, source, part, target)
         _verify(media, seconds)
         clock.passed("encode")
         artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
@@ -96,13 +88,22 @@ class Pipeline:
             return None
         return square
 
-    async def _encode(self, job: Job, source: ytdlp.Run, argv: list[str], part: Path) -> float:
+    async def _encode(self, job: Job, source: ytdlp.Run, part: Path, target: FileIO) -> float:
         """Encode what yt-dlp sends; the seconds of audio made. Raises the first real cause when either fails."""
+        argv = ffmpeg.encode_command(
+            self.ffmpeg,
+            target.fileno(),
+            bitrate_kbps=job.bitrate_kbps,
+            sample_rate=source.sample_rate,
+            channels=source.channels,
+        )
+        stdin, group = source.child.output.fileno(), source.child.pid
         try:
-            async with ffmpeg.encode(argv, stdin=source.child.output.fileno(), group=source.child.pid) as encoder:
+            async with ffmpeg.encode(argv, stdin=stdin, target=target.fileno(), group=group) as encoder:
                 source.child.output.close()
+                target.close()
                 async for done in encoder.progress():
-                    if job.audio is None and done.size and await asyncio.to_thread(_has_audio, part):
+                    if job.audio is None and done.size:
                         job.audio = part
                     _report(job, done)
                 await _both(source, encoder)
@@ -113,11 +114,14 @@ class Pipeline:
         return encoder.encoded.seconds
 
 
-def _has_audio(part: Path) -> bool:
-    """Whether the tag is finished, so that no byte of it will change, and audio follows it."""
-    with part.open("rb") as file:
-        tag = id3.tag_size(file.read(id3.HEADER_BYTES))
-        return file.seek(0, os.SEEK_END) > tag > id3.HEADER_BYTES
+def _begin(part: Path, media: Media, url: str, cover: Path | None) -> FileIO:
+    """Write the tag to `part`, whole before any audio, so that nothing heard live ever changes; open to append to."""
+    part.write_bytes(id3.tag(media, url=url, cover=cover.read_bytes() if cover else None))
+    return part.open("ab", buffering=0)
+
+
+async def _close(file: FileIO) -> None:
+    file.close()
 
 
 def _report(job: Job, done: ffmpeg.Progress) -> None:

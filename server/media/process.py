@@ -99,11 +99,12 @@ async def spawn(
     stdin: int = asyncio.subprocess.DEVNULL,
     group: int | None = None,
     cwd: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
     `group` is the process group to join; it must be alive. Without one the child leads its own, all of which is killed
-    when the block is left.
+    when the block is left. `pass_fds` are open in the child, too, under the same numbers.
     """
 
     async def start() -> Spawned:
@@ -114,6 +115,7 @@ async def spawn(
             stderr=asyncio.subprocess.PIPE,
             process_group=0 if group is None else group,
             cwd=cwd,
+            pass_fds=pass_fds,
             limit=LINE_BYTES,
         )
         return Spawned(process, leads_group=group is None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import aiofiles
 
 from .. import errors, youtube_url
 from ..config import Config, ConfigError
-from ..jobs import Media, Source
+from ..jobs import Media
 from . import process
 
 CHILD = f"{__package__}.ytdlp_child"
@@ -38,8 +37,6 @@ OPERATOR_MAY_SET = (
 
 #: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
 _COOKIES = re.compile("#( Netscape)? HTTP Cookie File")
-#: They would turn the text that follows a title around.
-_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 #: yt-dlp's words for what went wrong, lower-cased, and what they mean. The first that fits counts.
 FAILURES: tuple[tuple[str, type[errors.JobError]], ...] = (
@@ -207,14 +204,7 @@ class Run:
         if event["event"] != "media":
             raise errors.JobFailed()
         self.sample_rate, self.channels = event["sample_rate"], event["channels"]
-        bitrate, date = event["bitrate_kbps"], event["date"]
-        return Media(
-            title=_line(event["title"]) or "Untitled",
-            artist=_line(event["artist"]),
-            duration=float(event["duration"] or 0),
-            date=f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else "",
-            source=Source(_codec(event["codec"]), round(bitrate) if bitrate else None),
-        )
+        return Media.restored(event["media"])
 
     async def cover(self) -> Path | None:
         """The thumbnail as it came, or None. A short clip may be downloaded before its cover comes."""
@@ -275,18 +265,6 @@ async def _event(child: process.Forked) -> dict[str, Any] | None:
         return None
     event: dict[str, Any] = json.loads(line)
     return event
-
-
-def _line(text: str) -> str:
-    """One line without control characters, writing-direction overrides and lone surrogates: it is shown to people."""
-    kept = (c if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") else " " for c in text if c not in _OVERRIDES)
-    return " ".join("".join(kept).split())
-
-
-def _codec(acodec: str | None) -> str:
-    """The family's name: `mp4a.40.2` is `aac`."""
-    name = (acodec or "unknown").split(".")[0].lower()
-    return {"mp4a": "aac"}.get(name, name)
 
 
 async def javascript_runtime() -> str:

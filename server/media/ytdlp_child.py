@@ -3,7 +3,7 @@
 The forkserver imports it once, so that every child starts with yt-dlp, its YouTube extractor and a first `YoutubeDL`
 already made. It talks to `ytdlp.py` by events, one line of JSON each:
 
-    {"event": "media", "title", "artist", "duration", "date", "codec", "bitrate_kbps", "sample_rate", "channels"}
+    {"event": "media", "media": the fields of a `Media`, "sample_rate", "channels"}
     {"event": "cover", "file": a path or null}
     {"event": "downloaded"}                         all audio is in the pipe
     {"event": "refused", "code": a job error code}  by our own rules
@@ -13,6 +13,7 @@ already made. It talks to `ytdlp.py` by events, one line of JSON each:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import getpass
 import io
@@ -29,6 +30,8 @@ from typing import Any
 import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
+
+from . import description
 
 #: The cover may take this long, in seconds, and be this large, in bytes; else there is none.
 COVER_TIMEOUT = 1.0
@@ -111,12 +114,7 @@ class _Run:
             raise yt_dlp.utils.DownloadError("larger than allowed")
         self._send(
             event="media",
-            title=_text(info.get("title")),
-            artist=_text(info.get("artist") or info.get("creator") or info.get("channel") or info.get("uploader")),
-            duration=info.get("duration"),
-            date=info.get("release_date") or info.get("upload_date"),
-            codec=info.get("acodec"),
-            bitrate_kbps=info.get("abr"),
+            media=dataclasses.asdict(description.media(info)),
             sample_rate=info.get("asr"),
             channels=info.get("audio_channels"),
         )
@@ -165,10 +163,6 @@ class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
     def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         self._run.announce(self._downloader, info)
         return [], info
-
-
-def _text(value: object) -> str:
-    return str(value or "")[:1000]
 
 
 def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:

@@ -14,9 +14,8 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from ..jobs import Artifact, Media, Recipe, Source
+from ..jobs import Artifact, Media, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -164,15 +163,6 @@ def _read_sidecar(path: Path) -> tuple[int, Media] | None:
         described = json.loads(path.read_bytes())
         if described["v"] != VERSION or not isinstance(described["size"], int):
             return None
-        return described["size"], _media(described["media"])
+        return described["size"], Media.restored(described["media"])
     except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _media(table: dict[str, Any]) -> Media:
-    media = Media(**{**table, "source": Source(**table["source"])})
-    texts = (media.title, media.artist, media.date, media.source.codec)
-    numbers = (media.duration, media.source.bitrate_kbps or 0)
-    if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
-        raise TypeError("a field of another type")
-    return media

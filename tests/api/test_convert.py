@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from datetime import datetime
 from typing import Any
@@ -13,11 +14,12 @@ from support.api import KEY, MEDIA, OTHER, Api, content_of, link, watch
 
 from server import errors
 from server.config import JobsConfig, ServerConfig
+from server.jobs import Chapter
 
 FIELDS = {
     "conversion_id", "status", "progress", "download_url", "url", "video_id", "quality", "bitrate_kbps", "title",
-    "artist", "duration", "thumbnail_url", "source", "file_size", "created_at", "started_at", "finished_at",
-    "expires_at", "queue_position", "error",
+    "artist", "album", "duration", "chapters", "thumbnail_url", "source", "file_size", "created_at", "started_at",
+    "finished_at", "expires_at", "queue_position", "error",
 }  # fmt: skip
 
 
@@ -34,8 +36,9 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     assert first["download_url"] == f"{api.url}/static/downloads/{conversion_id}.mp3"
     assert (first["url"], first["video_id"]) == (watch("led-stages-"), "led-stages-")
     assert (first["quality"], first["bitrate_kbps"]) == ("high", 320)
-    unknown = ("title", "artist", "duration", "thumbnail_url", "source", "file_size", "finished_at", "expires_at")
-    assert [first[name] for name in (*unknown, "error")] == [None] * 9
+    unknown = ("title", "artist", "album", "duration", "thumbnail_url", "source", "file_size", "finished_at")
+    assert [first[name] for name in (*unknown, "expires_at", "error")] == [None] * 10
+    assert first["chapters"] == []
 
     take = await api.studio.take("led-stages-")
     take.know(cover=b"a jpeg")
@@ -43,6 +46,7 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     second = await api.status(conversion_id)
     assert (second["status"], second["progress"], second["queue_position"]) == ("processing", 41, None)
     assert (second["title"], second["artist"], second["duration"]) == (MEDIA.title, MEDIA.artist, MEDIA.duration)
+    assert (second["album"], second["chapters"]) == (None, [])
     assert second["source"] == {"codec": "opus", "bitrate_kbps": 141}
     assert second["thumbnail_url"] == f"{api.url}/static/downloads/{conversion_id}.jpg"
     assert second["file_size"] is None
@@ -57,6 +61,17 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     assert moment(last["created_at"]) <= moment(last["started_at"]) <= moment(last["finished_at"])
     assert (moment(last["expires_at"]) - moment(last["finished_at"])).total_seconds() == pytest.approx(86_400, abs=1)
     assert last["download_url"] == first["download_url"]
+
+
+async def test_a_song_shows_its_album_and_its_chapters(api: Api) -> None:
+    chapters = (Chapter("Intro", 0.0, 4.5), Chapter("The rest", 4.5, 12.5))
+    api.studio.media = dataclasses.replace(MEDIA, album="An Album", chapters=chapters)
+    done = await api.made("song-video-")
+    assert done["album"] == "An Album"
+    assert done["chapters"] == [
+        {"title": "Intro", "start": 0.0, "end": 4.5},
+        {"title": "The rest", "start": 4.5, "end": 12.5},
+    ]
 
 
 async def test_a_conversions_id_is_a_url_safe_secret_that_tells_nothing_of_the_video(api: Api) -> None:

@@ -216,7 +216,7 @@ class ServerProcess:
 
     def running_ffmpeg(self) -> list[Process]:
         """Those that encode."""
-        return [p for p in self.descendants() if p.parent == self.pid and "audio.part" in p.command]
+        return [p for p in self.descendants() if p.parent == self.pid and "libmp3lame" in p.command]
 
 
 def link(conversion_id: str) -> str:

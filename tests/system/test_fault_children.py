@@ -128,7 +128,7 @@ def test_hung_it_can_be_cancelled(server: ServerProcess, tool: str) -> None:
 
 
 STUBBORN = """#!/bin/sh
-case "$*" in *audio.part*)
+case "$*" in *libmp3lame*)
     trap '' TERM INT HUP
     sleep 1000 &
     while :; do sleep 1; done

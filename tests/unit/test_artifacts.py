@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -20,7 +22,7 @@ import pytest
 from conftest import SmallDisk
 
 from server.errors import DiskFull
-from server.jobs import Artifact, Media, Recipe, Source
+from server.jobs import Artifact, Chapter, Media, Recipe, Source
 from server.storage import artifact_files
 from server.storage import artifacts as artifacts_module
 from server.storage.artifacts import Artifacts
@@ -29,6 +31,16 @@ DEADLINE = 20
 VIDEO = "-_abcdefghi"
 RECIPE = Recipe(VIDEO, 320)
 MEDIA = Media("A title \N{SNOWMAN}", "Someone", 12.5, "2026-01-31", Source("opus", 130))
+SONG = dataclasses.replace(
+    MEDIA,
+    album="An album",
+    album_artist="Someone",
+    track="A song",
+    track_number=3,
+    disc_number=1,
+    genre="Ambient",
+    chapters=(Chapter("Intro \N{SNOWMAN}", 0.0, 1.5), Chapter("Rest", 1.5, 12.5)),
+)
 
 
 async def opened(folder: Path, **options: Any) -> Artifacts:
@@ -41,13 +53,15 @@ async def found(folder: Path) -> list[Artifact]:
     return await Artifacts(folder, budget_bytes=10**9).open()
 
 
-async def publish(artifacts: Artifacts, content: bytes = b"audio", cover: bytes | None = None) -> Artifact:
+async def publish(
+    artifacts: Artifacts, content: bytes = b"audio", cover: bytes | None = None, media: Media = MEDIA
+) -> Artifact:
     async with artifacts.staging() as staging:
         audio, picture = staging / "audio.part", staging / "cover.part"
         audio.write_bytes(content)
         if cover is not None:
             picture.write_bytes(cover)
-        return await artifacts.publish(audio, None if cover is None else picture, recipe=RECIPE, media=MEDIA)
+        return await artifacts.publish(audio, None if cover is None else picture, recipe=RECIPE, media=media)
 
 
 def names(folder: Path) -> set[str]:
@@ -75,6 +89,37 @@ async def test_a_restart_finds_what_was_published(tmp_path: Path) -> None:
     again = Artifacts(tmp_path, budget_bytes=10**9)
     assert await again.open() == list(reversed(published))
     assert again.used_bytes == artifacts.used_bytes
+
+
+async def test_a_restart_knows_all_tags(tmp_path: Path) -> None:
+    artifact = await publish(await opened(tmp_path), media=SONG)
+    assert await found(tmp_path) == [artifact]
+    assert artifact.media == SONG
+
+
+async def test_what_an_earlier_version_published_is_kept(tmp_path: Path) -> None:
+    artifact = await publish(await opened(tmp_path))
+    described = {"title": MEDIA.title, "artist": "Someone", "duration": 12.5, "date": "2026-01-31"}
+    described["source"] = {"codec": "opus", "bitrate_kbps": 130}
+    artifact.path.with_suffix(".json").write_text(json.dumps({"v": 1, "size": 5, "media": described}))
+    assert await found(tmp_path) == [artifact]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"chapters": 7}, {"chapters": [7]}, {"chapters": [{"title": "x"}]}, {"track": None}, {"album": 7}),
+        *({"chapters": [{"title": 1, "start": 0, "end": 1}]}, {"chapters": [{"title": "", "start": "0", "end": 1}]}),
+        *({"track_number": "3"}, {"of_a_later_version": 1}, {"source": 7}),
+    ],
+)
+def test_media_of_other_types_are_refused(changed: dict[str, Any]) -> None:
+    table = dataclasses.asdict(SONG)
+    assert Media.restored(json.loads(json.dumps(table))) == SONG
+    others: tuple[object, ...] = (table | changed, 7, [], "x", None)
+    for broken in others:
+        with pytest.raises((KeyError, TypeError)):
+            Media.restored(broken)
 
 
 async def test_the_sweep_takes_what_is_incomplete_and_ours_and_nothing_else(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from server import __version__, errors, youtube_url
 from server.config import Config, JobsConfig, LimitsConfig
 from server.http import api, events, request_body
 from server.jobs import Quality, Status
+from server.media import id3
 
 #: Where there is no operation that could document it.
 OF_NO_OPERATION = {"METHOD_NOT_ALLOWED"}
@@ -153,7 +154,7 @@ def test_every_parameter_and_field_says_what_it_is() -> None:
         assert operation["summary"] and operation["description"], path
         for parameter in operation.get("parameters", []):
             assert resolved(parameter)["description"], (path, parameter)
-    for name in ("ConvertRequest", "BatchRequest", "Conversion", "ConversionPage", "JobError", "Source"):
+    for name in ("ConvertRequest", "BatchRequest", "Conversion", "ConversionPage", "JobError", "Source", "Chapter"):
         for field, schema in SCHEMAS[name]["properties"].items():
             assert schema.get("description") or resolved(schema)["description"], (
                 name,
@@ -168,6 +169,7 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     assert SCHEMAS["Conversion"]["properties"]["bitrate_kbps"]["enum"] == [one.bitrate_kbps for one in Quality]
     assert SCHEMAS["BatchRequest"]["properties"]["urls"]["maxItems"] == JobsConfig().max_batch
     assert SCHEMAS["VideoUrl"]["maxLength"] == youtube_url.MAX_LENGTH
+    assert SCHEMAS["Conversion"]["properties"]["chapters"]["maxItems"] == id3.MOST_CHAPTERS
     limit = next(one for one in SPEC["paths"]["/status"]["get"]["parameters"] if one.get("name") == "limit")["schema"]
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, api.MAX_PAGE, api.DEFAULT_PAGE)
     assert f"{api.MAX_WAIT} at most" in SPEC["components"]["parameters"]["Prefer"]["description"]
