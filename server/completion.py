@@ -1,4 +1,4 @@
-"""Work that is finished whatever cancellations arrive, so that no child, file or folder is lost half way."""
+"""Run work to completion even if the caller is cancelled, so that no child, file or folder is left half way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def finished(work: Awaitable[T]) -> T:
-    """What `work` returns or raises. It runs to its end even when the caller is cancelled, who hears of that then."""
+    """Return or raise what `work` does. A caller that is cancelled meanwhile gets its CancelledError after that."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -21,13 +21,13 @@ async def finished(work: Awaitable[T]) -> T:
             cancelled = error
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # fetched, so that nobody logs it as forgotten
+            task.exception()  # retrieved, so that asyncio does not log it as forgotten
         raise cancelled
     return task.result()
 
 
 async def started(start: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> T:
-    """What `start` returns; when the caller is cancelled meanwhile, it is let finish and undone."""
+    """Return what `start` does. If the caller is cancelled meanwhile, `start` finishes first and `undo` reverts it."""
     task = asyncio.ensure_future(start)
     try:
         return await asyncio.shield(task)

@@ -244,24 +244,24 @@ class Engine:
             self._journal.note(records.drop([conversion.id for conversion in gone]))
 
     async def _expire_in_steps(self, conversions: Iterable[Conversion]) -> None:
-        """There may be a hundred thousand, and others want their turn."""
+        """Let the event loop do other work between steps, since there may be a hundred thousand."""
         rest = iter(conversions)
         while step := list(itertools.islice(rest, _STEP)):
             self._expire(step)
             await asyncio.sleep(0)
 
     async def _remove(self, artifacts: Iterable[Artifact]) -> None:
-        """Expire early whatever points to these files."""
+        """Expire the conversions that point to these files."""
         for artifact in artifacts:
             job = self._jobs.get(artifact.recipe)
             if job and job.artifact and job.artifact.path == artifact.path:
-                del self._jobs[job.recipe]  # nobody else shares it from now on
+                del self._jobs[job.recipe]  # no new request shares it from now on
                 await self._expire_in_steps(list(job.sharers))
-            elif not job or job.artifact:  # but one just published, of which the job is not yet told
-                self._remove_later(artifact)  # nobody's: it could not be removed when its time had come
+            elif not job or job.artifact:  # not a file that was published this moment, before its job knows
+                self._remove_later(artifact)  # an orphan: it could not be removed when it expired
 
     async def expire_damaged(self, artifacts: Collection[Artifact]) -> None:
-        """If somebody removed or cut one of these files, its links lead nowhere, and who asks again gets a new one."""
+        """Expire the files that somebody else removed or cut, so that the next request makes them anew."""
         if artifacts and (damaged := await self._artifacts.damaged(artifacts)):
             log.warning("%d finished files were removed or cut by somebody else", len(damaged))
             await self._remove(damaged)

@@ -38,7 +38,7 @@ class FairQueue:
         self._grown(len(lane) - before)
 
     def push_first(self, conversions: Iterable[Conversion]) -> None:
-        """Join the heads of their owners' lanes, in their order: it was their turn before."""
+        """Join the heads of their owners' lanes, in their order, since they had their turn before."""
         by_owner: dict[str, dict[Conversion, None]] = {}
         for conversion in conversions:
             by_owner.setdefault(conversion.owner, {})[conversion] = None

@@ -15,7 +15,7 @@ from .watch import Watch
 class Table:
     def __init__(self) -> None:
         self._conversions: dict[str, Conversion] = {}
-        self._by_owner: dict[str, list[Conversion]] = {}  # each by place: a clock may stand still, or go back
+        self._by_owner: dict[str, list[Conversion]] = {}  # sorted by `place`: a clock may go back
         self._unfinished: dict[str, dict[str, Conversion]] = {}  # by owner and id, in the order of coming
         self._watches: dict[str, set[Watch]] = {}
 
@@ -46,7 +46,7 @@ class Table:
         return owned[max(0, end - most) : end][::-1]
 
     def unfinished(self, owner: str) -> list[Conversion]:
-        """Oldest first."""
+        """Its unfinished conversions, oldest first."""
         return list(self._unfinished.get(owner, {}).values())
 
     def enter(self, conversion: Conversion) -> None:

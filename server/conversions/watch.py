@@ -8,7 +8,7 @@ from ..jobs import Change, Conversion
 
 
 class Watch:
-    """The conversions of one key that changed since they were last taken; the newest state of each wins."""
+    """Collects the conversions of one key that changed since `take` was last called."""
 
     def __init__(self) -> None:
         self._changed: dict[Conversion, None] = {}
@@ -31,7 +31,7 @@ class Watch:
         self.woken.notify()
 
     def take(self, places: Callable[[], dict[Conversion, int]]) -> list[Conversion]:
-        """`places` says who is where in the queue."""
+        """The conversions that changed. `places` returns the positions in the queue."""
         if self._queue_moved:
             before, self._places = self._places, places()
             moved = (waiting for waiting, place in self._places.items() if before.get(waiting) != place)
