@@ -13,10 +13,12 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 
 from .config import LogConfig
+from .printable import printable
+from .repeats import WINDOW, Repeats
 
 #: No line is longer, in characters.
 MAX_LINE = 2000
@@ -37,8 +39,8 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(MAX_WAITING)
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(_JsonFormatter() if settings.format == "json" else _TextFormatter())
-    listener = _PatientListener(waiting, stderr)
     handler = _DroppingHandler(waiting)
+    listener = _PatientListener(waiting, stderr, handler)
     root = logging.getLogger()
     root.addHandler(handler)
     before = root.level
@@ -51,11 +53,33 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
+        handler.write_counts(all_of_them=True)
         listener.stop()
 
 
 class _DroppingHandler(logging.handlers.QueueHandler):
-    """Never blocks, and never fails: a log line is worth less than an answer."""
+    """Never blocks, and never fails: a log line is worth less than an answer. What repeats is counted."""
+
+    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
+        super().__init__(waiting)
+        self._repeats = Repeats()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._repeats.admits(record):
+            super().emit(record)
+
+    def write_counts(self, *, all_of_them: bool = False) -> None:
+        with self.lock or nullcontext():
+            for record in self._repeats.counts(all_of_them=all_of_them):
+                super().emit(record)
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """As the base class does, for a third of the time: this is on the way of every request."""
+        text = self.format(record) if record.exc_info or record.stack_info else record.getMessage()
+        prepared = logging.LogRecord.__new__(logging.LogRecord)
+        vars(prepared).update(vars(record), msg=text, message=text, args=None)
+        prepared.exc_info = prepared.exc_text = prepared.stack_info = None
+        return prepared
 
     def enqueue(self, record: logging.LogRecord) -> None:
         with suppress(queue.Full):
@@ -63,7 +87,26 @@ class _DroppingHandler(logging.handlers.QueueHandler):
 
 
 class _PatientListener(logging.handlers.QueueListener):
-    """Ends also when the queue is full in that moment."""
+    """Ends also when the queue is full in that moment, and has the counts of repeated records written."""
+
+    def __init__(
+        self, waiting: queue.Queue[logging.LogRecord], stderr: logging.Handler, handler: _DroppingHandler
+    ) -> None:
+        super().__init__(waiting, stderr)
+        self._waiting = waiting
+        self._handler = handler
+        self._counted = time.monotonic()
+
+    def dequeue(self, block: bool) -> logging.LogRecord:
+        while True:
+            if time.monotonic() - self._counted >= WINDOW:
+                self._counted = time.monotonic()
+                self._handler.write_counts()
+            try:
+                return self._waiting.get(block, WINDOW)
+            except queue.Empty:
+                if not block:
+                    raise
 
     def enqueue_sentinel(self) -> None:
         while True:
@@ -97,8 +140,7 @@ def clean(text: str) -> str:
     """One bounded piece of text without secrets; a traceback keeps its lines, its end above all."""
     if len(text) > MAX_LINE:
         text = f"{text[: MAX_LINE // 2]} … {text[-MAX_LINE // 2 :]}"
-    text = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-    return _SECRET.sub(_shortened, text)
+    return _SECRET.sub(_shortened, printable(text, keep="\n"))
 
 
 def _shortened(found: re.Match[str]) -> str:
