@@ -5,10 +5,10 @@ BIN := .venv/bin
 .PHONY: demo run test test-long bench fuzz lint clean
 
 demo: .venv/runtime
-	@$(BIN)/python -m server demo
+	@$(BIN)/ytmp3d demo
 
 run: .venv/runtime
-	@$(BIN)/python -m server serve
+	@$(BIN)/ytmp3d serve
 
 # Side by side, in as many processes as there are cores.
 test: .venv/tests

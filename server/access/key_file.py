@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
+from ..installation import program
 
 #: The name of the key in the environment variable YTMP3D_KEY.
 ENVIRONMENT = "env"
@@ -33,7 +34,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 def command(config: Config, action: str) -> str:
     """What to type for an `action` upon the keys of `config`."""
     option = f" --config {shlex.quote(str(config.file))}" if config.file not in (None, DEFAULT_FILE) else ""
-    return f"python -m server keys{option} {action}"
+    return f"{program()} keys{option} {action}"
 
 
 def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
@@ -125,7 +126,7 @@ def _edit(path: Path) -> Iterator[dict[str, Stored]]:
 
 
 def _write(path: Path, keys: Mapping[str, Stored]) -> None:
-    header = "# Written by `python -m server keys`; what is added by hand stays only if that command knows it.\n"
+    header = "# Written by ytmp3d's command `keys`; what is added by hand stays only if that command knows it.\n"
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start

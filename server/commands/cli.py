@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from .. import __version__
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
 from ..config_file import load
-from . import demo, doctor, keys, serve
+from ..installation import program
+from . import demo, doctor, keys, serve, version
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command and option; a test holds the README to it."""
-    whole = argparse.ArgumentParser(prog="python -m server", description="ytmp3d: a YouTube-to-MP3 server.")
-    whole.add_argument("--version", action="version", version=f"ytmp3d {__version__}")
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    whole = argparse.ArgumentParser(prog=program(), description="ytmp3d: a YouTube-to-MP3 server.")
+    whole.add_argument("--version", action="store_true", help="show the version")
+    whole.add_argument("-v", dest="tools", action="store_true", help="with --version: also those of the tools")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
 
     one = commands.add_parser("serve", help="run the server")
     _config_option(one)
@@ -63,8 +64,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    whole = parser()
+    arguments = whole.parse_args(argv)
+    if arguments.tools and not arguments.version:
+        whole.error("-v goes with --version")
+    if arguments.command is None and not arguments.version:
+        whole.error("the following arguments are required: COMMAND")
     try:
+        if arguments.version:
+            return version.run(tools=arguments.tools)
         status: int = arguments.run(arguments)
     except ConfigError as error:
         print(f"ytmp3d: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ import aiohttp
 
 from ..config import Config, ConfigError, LogConfig
 from ..http import filename
+from ..installation import program
 from ..logs import logging_to_stderr
 from . import serve
 
@@ -55,7 +56,7 @@ async def _demo(config: Config, output: Path) -> int:
             saved = [await _listen_live(client, output), *await _batch(client, output)]
     for line in saved:
         print(line)
-    print(f"\n{len(saved)} MP3s are in {output}/. Start your own server with: make run")
+    print(f"\n{len(saved)} MP3s are in {output}/. Start your own server with: {program()} serve")
     return 0
 
 

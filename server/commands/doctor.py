@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-from .. import errors, youtube_url
+from .. import __version__, errors, youtube_url
 from ..access import key_file
 from ..access.keys import Keys
 from ..config import Config, ConfigError
 from ..config_file import load
+from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
 from ..media.pipeline import Pipeline
@@ -21,6 +23,7 @@ from . import checks
 from .checks import OK, PROBLEM, WARNING, Finding
 from .serve import is_loopback
 from .serve import run as until_signal
+from .version import installed
 
 
 def run(path: Path | None, *, url: str | None) -> int:
@@ -39,12 +42,14 @@ async def _run(path: Path | None, url: str | None) -> int:
 
 async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Finding]:
     """Every finding, one after the other, for the configuration in `path` and, if given, a conversion of `url`."""
+    yield Finding(OK, "ytmp3d", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     try:
         config = load(path) if path else Config()
     except ConfigError as error:
-        yield Finding(PROBLEM, "config", f"{error}. Correct that; config.example.toml shows every setting.")
+        yield Finding(PROBLEM, "config", f"{error}. Correct that; {CONFIG_EXAMPLE} shows every setting.")
         return
-    yield Finding(OK, "config", str(path) if path else "no config.toml: every setting has its default")
+    without = f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}"
+    yield Finding(OK, "config", str(path) if path else without)
     healthy = True
     tools: dict[str, str] = {}
     for check in (
@@ -95,7 +100,7 @@ async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Findin
         tools["ffmpeg"] = await ffmpeg.find(config)
         yield Finding(OK, "ffmpeg", f"{await ffmpeg.version(tools['ffmpeg'])}, with libmp3lame: {tools['ffmpeg']}")
     except (ConfigError, process.ChildFailed) as error:
-        yield Finding(PROBLEM, "ffmpeg", f"{error}. Name another with [ffmpeg] path, or run `make run` again.")
+        yield Finding(PROBLEM, "ffmpeg", f"{error}. Name another with [ffmpeg] path, or {readiness.REINSTALL_FFMPEG}.")
 
 
 async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
@@ -110,7 +115,8 @@ async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
     else:
         yield Finding(OK, "yt-dlp", version)
     runtime = await ytdlp.javascript_runtime()
-    yield Finding(OK, "javascript", runtime) if runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
+    solver = f"{runtime}, yt-dlp-ejs {await asyncio.to_thread(installed, 'yt-dlp-ejs')}"
+    yield Finding(OK, "javascript", solver) if runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
 
 
 async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:

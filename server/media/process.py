@@ -23,12 +23,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing import connection, forkserver
 from typing import Any
 
 from .. import completion
+from ..installation import CHECKOUT
 
 #: Stderr kept of a child, in bytes: its end, where the reason stands.
 TAIL_BYTES = 8192
@@ -224,9 +225,30 @@ def preload(module: str) -> None:
     # A terminal sends its Ctrl-C to the forkserver, too, which ignores it by itself only once it has imported.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        forkserver.ensure_running()
+        with _safe_import_path():
+            forkserver.ensure_running()
     finally:
         signal.signal(signal.SIGINT, heard)
+
+
+@contextmanager
+def _safe_import_path() -> Iterator[None]:
+    """Start Python without the working directory, where `python -c` would look for modules first.
+
+    A file `yt_dlp.py` in the folder where the command is typed must not run. A checkout is found by its own path.
+    """
+    changed = {"PYTHONSAFEPATH": "1"}
+    if CHECKOUT:
+        changed["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 @asynccontextmanager

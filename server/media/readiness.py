@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from ..config import Config
+from ..installation import pip_install
 from ..storage.artifacts import Artifacts
 from ..storage.journal import Journal
 from . import ffmpeg, process, ytdlp
@@ -57,7 +58,7 @@ class Readiness:
         try:
             await ffmpeg.version(self.ffmpeg_path)
         except process.ChildFailed as error:
-            problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or install the requirements again.")
+            problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or {REINSTALL_FFMPEG}.")
         if await self._javascript_runtime() == "":
             warnings.append(NO_RUNTIME)
         if not await self.artifacts.writable():
@@ -75,10 +76,11 @@ class Readiness:
         return self._runtime
 
 
-UPDATE_YTDLP = "Update it: `.venv/bin/pip install --upgrade 'yt-dlp[default,deno]'`, then restart the server."
+REINSTALL_FFMPEG = f"install it again: `{pip_install('--force-reinstall imageio-ffmpeg')}`"
+_NEWEST_YTDLP = pip_install("--upgrade 'yt-dlp[default,deno]'")
+UPDATE_YTDLP = f"Update it: `{_NEWEST_YTDLP}`, then restart the server."
 NO_RUNTIME = (
-    "yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. "
-    "Install its own: `.venv/bin/pip install 'yt-dlp[default,deno]'`."
+    f"yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. Install its own: `{_NEWEST_YTDLP}`."
 )
 
 

@@ -17,6 +17,7 @@ import aiofiles
 
 from .. import errors, youtube_url
 from ..config import Config, ConfigError
+from ..installation import pip_install
 from ..jobs import Media
 from . import process
 
@@ -145,7 +146,8 @@ async def check(config: Config, cache: Path) -> str:
     async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET) as child:
         report = await _event(child)
     if report is None:
-        raise ConfigError("yt-dlp cannot be imported: run `make run` again, or `pip install -e .` in the environment")
+        again = pip_install("--force-reinstall 'yt-dlp[default,deno]'")
+        raise ConfigError(f"yt-dlp cannot be imported. Install it again: {again}")
     found = " ".join(report["named"]) or "none"
     if report["problem"]:
         raise ConfigError(f"ytdlp.args: expected options of yt-dlp that work here, found {found}: {report['problem']}")

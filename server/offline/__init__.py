@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
 from aiohttp import web
 
+from ..config import ConfigError
+from ..installation import pip_install
 from .answers import UNREACHABLE_HOST
 from .clips import Studio
 from .proxy import HOSTS, serve_proxy
@@ -38,6 +39,8 @@ class OfflineYouTube:
 async def offline_youtube(folder: Path, ffmpeg: str, *, rate_kbps: int = 0) -> AsyncIterator[OfflineYouTube]:
     """Runs an offline YouTube in the running event loop until the block is left, which takes no time.
 
+    Raises ConfigError when the extra `offline` is not installed.
+
     ``folder`` is its own (authority, clips); what it holds from an earlier run is used again. ``rate_kbps`` is the
     source's bandwidth for each media connection in kilobits a second, 0 for unlimited.
     """
@@ -59,6 +62,11 @@ async def offline_youtube(folder: Path, ffmpeg: str, *, rate_kbps: int = 0) -> A
 
 
 def _prepare(folder: Path, ca_file: Path) -> ssl.SSLContext:
+    try:
+        import trustme  # here, since a server on the real YouTube works without it
+    except ModuleNotFoundError as error:
+        install = pip_install("'ytmp3d[offline]'")
+        raise ConfigError(f"offline mode needs a package that is not installed ({error.name}): {install}") from error
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     authority = trustme.CA(organization_name="offline YouTube")
     authority.cert_pem.write_to_path(ca_file)

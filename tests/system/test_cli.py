@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -185,7 +186,7 @@ def test_a_python_without_what_is_needed_is_told_how_to_get_it(tmp_path: Path) -
     done = subprocess.run(
         [sys.executable, "-S", "-m", "server", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
-    refused(done, "No module named", "Run `make demo` once, then .venv/bin/python -m server")
+    refused(done, "No module named", "Run `make demo` once, then .venv/bin/ytmp3d")
     old = "sys.version_info, sys.version = (3, 10, 1), '3.10.1 (old)'"
     script = f"import runpy, sys; {old}; runpy.run_module('server', {{}}, '__main__')"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20)
@@ -194,6 +195,35 @@ def test_a_python_without_what_is_needed_is_told_how_to_get_it(tmp_path: Path) -
 
 def test_the_version_is_told(here: Here) -> None:
     assert here("--version").stdout == f"ytmp3d {__version__}\n"
+
+
+def test_the_versions_of_the_tools_are_told_with_v(tmp_path: Path) -> None:
+    done = ytmp3d("--version", "-v", cwd=tmp_path)
+    told = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert [name for name, _ in told] == ["ytmp3d", "yt-dlp", "yt-dlp-ejs", "ffmpeg", "deno", "Python"]
+    assert all(re.match(r"n?\d+\.\d", version) for _, version in told), told
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+
+
+def test_no_module_is_taken_from_the_folder_where_the_command_is_typed(tmp_path: Path) -> None:
+    """By the command that pip makes; `python -m` itself looks there."""
+    script, here = tmp_path / "bin" / "ytmp3d", tmp_path / "here"
+    script.parent.mkdir()
+    script.write_text(
+        "import sys\nfrom server.__main__ import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    here.mkdir()
+    for name in ("yt_dlp", "queue", "server"):
+        (here / f"{name}.py").write_text(f"import sys\nsys.stderr.write('{name} ran')\nsys.stderr.flush()\n1 / 0\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), "--version", "-v"]
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "") and "\ndeno " in done.stdout
+
+
+def test_v_alone_is_no_command(here: Here) -> None:
+    done = here("-v", "keys", "list")
+    assert done.returncode == 2 and "-v goes with --version" in done.stderr
 
 
 # ---- where it listens

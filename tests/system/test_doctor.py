@@ -13,7 +13,9 @@ import imageio_ffmpeg
 import pytest
 from support.commandline import ytmp3d
 from support.findings import gathered, only, with_
+from support.serverprocess import ROOT
 
+from server import __version__
 from server.access import key_file
 from server.commands import doctor
 from server.commands.checks import OK, PROBLEM, WARNING, Finding
@@ -22,7 +24,7 @@ from server.media import readiness, ytdlp
 from server.offline import offline_youtube
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-SUBJECTS = ["config", "keys", "ffmpeg", "yt-dlp", "javascript", "state", "downloads", "port", "clock"]
+SUBJECTS = ["ytmp3d", "config", "keys", "ffmpeg", "yt-dlp", "javascript", "state", "downloads", "port", "clock"]
 
 
 def written(folder: Path, text: str = "") -> Path:
@@ -56,14 +58,16 @@ def test_a_healthy_box_has_no_problem_and_exit_status_0(tmp_path: Path) -> None:
 
 def test_without_a_configuration_the_defaults_are_examined(tmp_path: Path) -> None:
     found = lines(ytmp3d("doctor", cwd=tmp_path).stdout)
-    assert found[0] == (OK, "config", "no config.toml: every setting has its default")
-    assert found[1][:2] == (WARNING, "keys") and "python -m server keys create NAME" in found[1][2]
+    assert found[0][:2] == (OK, "ytmp3d") and found[0][2].startswith(f"{__version__}, Python 3.")
+    assert found[1][:2] == (OK, "config")
+    assert found[1][2] == f"no config.toml: every setting has its default, as in {ROOT / 'config.example.toml'}"
+    assert found[2][:2] == (WARNING, "keys") and "python -m server keys create NAME" in found[2][2]
 
 
-def test_a_bad_configuration_is_the_only_line(tmp_path: Path) -> None:
+def test_a_bad_configuration_is_the_only_finding(tmp_path: Path) -> None:
     done = ytmp3d("doctor", "--config", written(tmp_path, "[jobs]\nslots = -1\n"), cwd=tmp_path)
     assert done.returncode == 1
-    ((level, subject, text),) = lines(done.stdout)
+    _, (level, subject, text) = lines(done.stdout)
     assert (level, subject) == (PROBLEM, "config")
     assert "jobs.slots: expected a whole number from 0 to 1024, found -1" in text and "config.example.toml" in text
 

@@ -34,18 +34,17 @@ def rows(first: str) -> list[list[str]]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """For whom a checkout with its .venv is at `YTMP3D`, as `make demo` leaves it."""
-    checkout, temporary = tmp_path / "ytmp3d", tmp_path / "tmp"
-    checkout.mkdir()
+    """For whom a checkout's command is at `YTMP3D`, as `make demo` leaves it."""
+    temporary = tmp_path / "tmp"
     temporary.mkdir()
-    for name, target in (("server", ROOT / "server"), ("static", ROOT / "static"), (".venv", Path(sys.prefix))):
-        (checkout / name).symlink_to(target)
-    return {**os.environ, "YTMP3D": str(checkout), "TMPDIR": str(temporary), MARK: str(tmp_path)}
+    command = Path(sys.prefix) / "bin" / "ytmp3d"
+    return {**os.environ, "YTMP3D": str(command), "TMPDIR": str(temporary), MARK: str(tmp_path)}
 
 
-def check_nothing_is_left(environment: dict[str, str]) -> None:
+def check_nothing_is_left(environment: dict[str, str], folder: Path, *files: str) -> None:
+    """No process, and in `folder`, where the recipe ran, only these files."""
     until(lambda: not any(marked(one.pid, environment[MARK]) for one in all_processes()), 10, "no process is left")
-    assert sorted(path.name for path in Path(environment["YTMP3D"]).iterdir()) == [".venv", "server", "static"]
+    assert {path.name for path in folder.iterdir()} == set(files)
 
 
 def test_the_shell_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -56,7 +55,7 @@ def test_the_shell_recipe_works_as_written(tmp_path: Path, environment: dict[str
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["status"] == "completed"
     assert list((tmp_path / "tmp").iterdir()) == []
-    check_nothing_is_left(environment)
+    check_nothing_is_left(environment, tmp_path, "tmp")
 
 
 def test_the_shell_recipe_ends_when_the_server_does_not_start(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -66,7 +65,7 @@ def test_the_shell_recipe_ends_when_the_server_does_not_start(tmp_path: Path, en
         ["sh", "-c", recipe], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1 and "--allow-remote" in done.stdout
-    check_nothing_is_left(environment)
+    check_nothing_is_left(environment, tmp_path, "tmp")
 
 
 def test_the_pytest_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -76,10 +75,11 @@ def test_the_pytest_recipe_works_as_written(tmp_path: Path, environment: dict[st
     (theirs / "conftest.py").write_text(conftest)
     (theirs / "test_client.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(theirs)]
-    plain = environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # some of ours ask for settings
+    # Some of our plugins ask for settings.
+    plain = environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=theirs, env=plain, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
-    check_nothing_is_left(environment)
+    check_nothing_is_left(environment, theirs, "conftest.py", "test_client.py")
 
 
 def test_the_tables_of_readme_code_and_description_are_one(tmp_path: Path) -> None:

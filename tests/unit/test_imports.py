@@ -19,6 +19,7 @@ VOCABULARY = {
     "logs": {"config", "printable", "repeats"},
     "printable": set(),
     "repeats": set(),
+    "installation": set(),
     "jobs": {"errors"},
     "metrics": {"jobs"},
     "youtube_url": {"errors"},

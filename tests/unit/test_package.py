@@ -1,0 +1,37 @@
+"""The package holds every module and every data file; `python -m tests.package` builds and uses it."""
+
+from __future__ import annotations
+
+import configparser
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+PACKAGES = set(SETUP["options"]["packages"].split())
+PATTERNS = {name: value.replace(",", " ").split() for name, value in SETUP["options.package_data"].items()}
+#: What lies in a package's folder and is none of its data.
+FOR_DEVELOPERS = {"README.md"}
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    folders = {path.parent.relative_to(ROOT / "server").parts for path in (ROOT / "server").rglob("*.py")}
+    assert {".".join(("ytmp3d", *folder)) for folder in folders} == PACKAGES - {"ytmp3d.static", "ytmp3d.example"}
+
+
+@pytest.mark.parametrize("folder", ["server", "static"])
+def test_every_other_file_is_data(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*"):
+        inside = path.relative_to(ROOT / folder).parts
+        if path.is_dir() or path.suffix in (".py", ".pyc") or "downloads" in inside or path.name in FOR_DEVELOPERS:
+            continue
+        package = ".".join(("ytmp3d", *(("static",) if folder == "static" else ()), *inside[:-1]))
+        assert any(fnmatch(path.name, pattern) for pattern in PATTERNS.get(package, [])), path
+
+
+def test_nothing_that_is_named_is_missing() -> None:
+    assert PATTERNS.keys() <= PACKAGES
+    assert PATTERNS["ytmp3d.example"] == ["config.example.toml"] and (ROOT / "config.example.toml").is_file()
