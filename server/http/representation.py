@@ -41,7 +41,7 @@ def _object(conversion: Conversion, position: int | None, base_url: str) -> dict
         "title": media.title if media else None,
         "artist": media.artist or None if media else None,
         "album": media.album or None if media else None,
-        "duration": media.duration if media else None,
+        "duration": media.duration or None if media else None,
         "chapters": [_chapter(chapter) for chapter in media.chapters] if media else [],
         "thumbnail_url": f"{link}.jpg" if cover and not gone else None,
         "source": {"codec": media.source.codec, "bitrate_kbps": media.source.bitrate_kbps} if media else None,

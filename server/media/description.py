@@ -132,4 +132,4 @@ def _date(info: dict[str, Any]) -> str:
 def _codec(acodec: str | None) -> str:
     """The family's name: `mp4a.40.2` is `aac`."""
     name = (acodec or "unknown").split(".")[0].lower()
-    return {"mp4a": "aac"}.get(name, name)
+    return {"mp4a": "aac", "ec-3": "eac3", "ac-3": "ac3"}.get(name, name)

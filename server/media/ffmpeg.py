@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -20,6 +21,12 @@ from . import process
 COVER_SIZE = 600
 _OLDEST = 7
 _ASK_TIMEOUT = 20.0
+#: The layouts whose channels are all mixed by name when nobody says how many there are.
+_LAYOUTS = "mono|stereo|2.1|3.0|3.0(back)|3.1|4.0|4.1|quad|quad(side)|5.0|5.0(side)|5.1|5.1(side)|6.0|6.1|7.0|7.1"
+#: Surround is mixed down to this part of full scale at most; a lossy codec overshoots by the rest.
+_SURROUND_SCALE = 0.9
+_SOURCE = re.compile(r"^ +Stream #0:\d\S*: Audio: (\w+)(?:.*, (\d+) kb/s)?", re.MULTILINE)
+_DAMAGE = re.compile(r"Error submitting packet to decoder|[Ii]nvalid (data|as first byte)|[Cc]orrupt|Error parsing")
 
 
 async def find(config: Config) -> str:
@@ -75,35 +82,62 @@ def cover_command(ffmpeg: str, source: Path, target: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def mixing(channels: int | None, *, ambisonic: bool = False) -> str:
+    """The filters that make two of a source's `channels` (None: unknown), for `encode_command`.
+
+    One channel is heard on both sides as loud as it was: left to itself, ffmpeg makes it 3 dB quieter. More than two
+    are mixed so that their sum stays within full scale. Of ambisonic channels the first is what is heard all around;
+    two beyond a square number are stereo that does not turn with the head (RFC 8486, 3.2).
+    """
+    if channels == 2 and not ambisonic:
+        return ""
+    if ambisonic and channels:
+        fixed = math.isqrt(channels - 2) ** 2 == channels - 2 if channels > 3 else False
+        left, right = (f"+c{channels - 2}", f"+c{channels - 1}") if fixed else ("", "")
+        return f"pan=stereo|c0<c0{left}|c1<c0{right},"
+    if channels and channels > 2:
+        return f"aresample=out_chlayout=stereo:rematrix_maxval={_SURROUND_SCALE},"
+    # `<` scales by the sum of what is there, so one channel keeps its level. No layout is without these names.
+    sides = (f"F{side}<F{side}+0.7*FC+0.7*S{side}+0.7*B{side}+0.5*BC" for side in "LR")
+    return f"aformat=channel_layouts={_LAYOUTS},pan=stereo|{'|'.join(sides)},"
+
+
 def encode_command(
-    ffmpeg: str, target: int, *, bitrate_kbps: int, sample_rate: int | None = None, channels: int | None = None
+    ffmpeg: str,
+    target: int,
+    *,
+    bitrate_kbps: int,
+    size_limit: int,
+    sample_rate: int | None = None,
+    mixing: str = "",
+    report_source: bool = False,
 ) -> list[str]:
     """Constant-bitrate stereo MP3 from stdin to the open descriptor `target`: frames of audio and nothing else.
 
-    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. One of one `channels` is heard on both sides as loud
-    as it was: left to itself, ffmpeg makes it 3 dB quieter. There is no Xing frame, so that the bytes streamed
-    while encoding are the bytes of the finished file; at constant bitrate no player needs one.
+    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `mixing` makes two channels (see there). From
+    `size_limit` bytes on nothing is written, which looks like success. There is no Xing frame, so that the bytes
+    streamed while encoding are the bytes of the finished file; at constant bitrate no player needs one. With
+    `report_source` ffmpeg says what it reads, for `Encoder.source`.
     """
-    copied = "pan=stereo|c0=c0|c1=c0," if channels == 1 else ""
     rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
     return [
-        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "warning",
+        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "info" if report_source else "warning",
         "-stats_period", "0.05", "-progress", "pipe:1", "-nostats",
         "-protocol_whitelist", "pipe",
         "-format_whitelist", "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,mpegts,flv,mp3",
         "-i", "pipe:0",
         "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-af", f"{copied}aformat=sample_rates={rates}:channel_layouts=stereo",
+        "-af", f"{mixing}aformat=sample_rates={rates}:channel_layouts=stereo",
         "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
         "-id3v2_version", "0", "-write_id3v1", "0", "-write_xing", "0",
-        "-flush_packets", "1",
+        "-flush_packets", "1", "-fs", str(size_limit),
         "-f", "mp3", f"pipe:{target}",
     ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much is encoded: `seconds` of audio, `size` in bytes."""
+    """How much is encoded: `size` in bytes, and at which of its `seconds` the last sound is heard."""
 
     seconds: float
     size: int
@@ -115,6 +149,17 @@ class Encoder:
     def __init__(self, child: process.Spawned) -> None:
         self._child = child
         self.encoded = Progress(0.0, 0)
+
+    @property
+    def source(self) -> tuple[str, int | None] | None:
+        """Codec and kbit/s of what is read; None as long as ffmpeg said nothing of it."""
+        found = _SOURCE.search(self._child.stderr)
+        return (found[1], int(found[2]) if found[2] else None) if found else None
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing that was read was damaged."""
+        return _DAMAGE.search(self._child.stderr) is None
 
     async def progress(self) -> AsyncIterator[Progress]:
         """Its reports, some twenty a second, until it has nothing more to say."""

@@ -5,6 +5,8 @@ The run itself happens in `ytdlp_child.py`, in a process of its own.
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
 import re
 import ssl
@@ -19,7 +21,7 @@ from .. import errors, youtube_url
 from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
-from . import process
+from . import formats, process, wholeness
 
 CHILD = f"{__package__}.ytdlp_child"
 
@@ -116,15 +118,17 @@ def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list
         "--use-extractors", "youtube",
         "--no-playlist",
         "--abort-on-error",
-        "--format", "bestaudio[acodec!=none]/best[acodec!=none]",
+        "--abort-on-unavailable-fragments",
         "--output", "-",
         "--no-part",
         "--no-progress",
         "--fixup", "never",
+        "--ffmpeg-location", str(cache / "no-ffmpeg"),  # it must start none
         "--color", "never",
         "--max-filesize", f"{config.audio.max_source_mb}M",
         "--socket-timeout", "15",
         "--retries", "3",
+        "--fragment-retries", "3",
         "--extractor-retries", "1",
         "--cache-dir", str(cache),
     ]  # fmt: skip
@@ -192,43 +196,65 @@ def make_ca_bundle(ca_file: Path, bundle: Path) -> None:
 
 
 class Run:
-    """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods."""
+    """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods.
+
+    After `media`: `expectation` is how long the audio should be, `sample_rate` and `channels` what YouTube says of it,
+    None where it says nothing.
+    """
 
     def __init__(self, child: process.Forked) -> None:
         self.child = child
         self.sample_rate: int | None = None
         self.channels: int | None = None
-        self._downloaded = False
+        self.ambisonic = False
+        self.expectation = wholeness.expectation(None, None)
+        self._came: dict[str, dict[str, Any]] = {}
 
     async def media(self) -> Media:
         """What the video is. Raises the JobError that says why there is none."""
-        event = await self._next()
-        if event["event"] != "media":
-            raise errors.JobFailed()
+        event = await self._event("media")
         self.sample_rate, self.channels = event["sample_rate"], event["channels"]
-        return Media.restored(event["media"])
+        media = Media.restored(event["media"])
+        self.expectation = wholeness.expectation(event["length"], media.duration, muxed=event["muxed"])
+        return dataclasses.replace(media, duration=media.duration or event["length"] or 0.0)
 
     async def cover(self) -> Path | None:
         """The thumbnail as it came, or None. A short clip may be downloaded before its cover comes."""
-        while (event := await self._next())["event"] != "cover":
-            self._downloaded = True
+        event = await self._event("cover")
         return Path(event["file"]) if event["file"] else None
+
+    async def look(self) -> None:
+        """Correct `channels` and `ambisonic` by the audio's first bytes, where YouTube's word is not enough."""
+        if self._came["media"]["head"]:
+            head = base64.b64decode((await self._event("head"))["data"])
+            channels, self.ambisonic = formats.opus_channels(head)
+            self.channels = channels or self.channels
 
     async def finish(self) -> None:
         """Returns once all audio was handed on. Raises the JobError that says why it was not."""
-        while not self._downloaded:
-            self._downloaded = (await self._next())["event"] == "downloaded"
+        await self._event("downloaded")
+
+    async def _event(self, name: str) -> dict[str, Any]:
+        """The event of that name, which comes once; others that come before it are kept."""
+        while name not in self._came:
+            event = await self._next()
+            self._came[event["event"]] = event
+        return self._came[name]
 
     async def _next(self) -> dict[str, Any]:
         event = await _event(self.child)
         if event is None:
             raise errors.JobFailed() from process.ChildFailed(f"yt-dlp ended with {await self.child.wait()}")
         if event["event"] == "refused":
-            raise errors.JOB_ERRORS[event["code"]]()
+            raise _refusal(event["code"]) from process.ChildFailed(event["message"])
         if event["event"] == "failed":
             cause = process.ChildFailed(event["message"], stderr=event["log"])
             raise failure(event["message"], event["log"]) from cause
         return event
+
+
+def _refusal(code: str) -> errors.JobError:
+    return wholeness.Oversized() if code == "OVERSIZED" else errors.JOB_ERRORS[code]()
 
 
 @asynccontextmanager
@@ -239,6 +265,7 @@ async def run(
     cookies = await _copy_cookies(config.ytdlp.cookies, folder) if config.ytdlp.cookies else None
     argv = options(config, cache=cache, cookies=cookies) + list(config.ytdlp.args)
     rules = {
+        "video_id": video_id,
         "max_duration": config.audio.max_duration,
         "cover": config.audio.cover,
         # Left to itself, Deno keeps its cache in the home folder, which a service may not have.

@@ -3,15 +3,18 @@
 The forkserver imports it once, so that every child starts with yt-dlp, its YouTube extractor and a first `YoutubeDL`
 already made. It talks to `ytdlp.py` by events, one line of JSON each:
 
-    {"event": "media", "media": the fields of a `Media`, "sample_rate", "channels"}
+    {"event": "media", "media": the fields of a `Media`, "sample_rate", "channels",
+                       "length": the format's own or null, "muxed", "head": whether that event will come}
     {"event": "cover", "file": a path or null}
+    {"event": "head", "data": the audio's first bytes in base64}
     {"event": "downloaded"}                         all audio is in the pipe
-    {"event": "refused", "code": a job error code}  by our own rules
+    {"event": "refused", "code", "message"}         by our own rules: a job error's code or OVERSIZED
     {"event": "failed", "message", "log"}           in yt-dlp's own words
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import gc
@@ -20,6 +23,7 @@ import io
 import json
 import optparse
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -31,7 +35,7 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description
+from . import description, download, formats, session
 
 #: The cover may take this long, in seconds, and be this large, in bytes; else there is none.
 COVER_TIMEOUT = 1.0
@@ -45,6 +49,7 @@ def _nobody_can_be_asked(*_: object, **__: object) -> str:
 # yt-dlp would ask at the server's terminal, which stops a process that is not in its foreground.
 getpass.getpass = _nobody_can_be_asked
 yt_dlp.plugins.plugin_dirs.value = []
+download.install()
 # What every run does once before its first request, done here once for all of them: some 70 ms less for each.
 yt_dlp.parse_options(["--ignore-config"])
 with yt_dlp.YoutubeDL({"quiet": True, "allowed_extractors": ["youtube"]}) as _first:
@@ -56,7 +61,8 @@ gc.freeze()
 def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any]) -> None:
     """Run yt-dlp with `argv` on `url`.
 
-    `rules`: `max_duration` in seconds, `cover` whether to fetch one, `environment` to set, `folder` to work in.
+    `rules`: the `video_id` that must be found there, `max_duration` in seconds, `cover` whether to fetch one,
+    `environment` to set, `folder` to work in.
     """
     _Run(events, rules).run(argv, url)
 
@@ -68,21 +74,28 @@ class _Run:
         self.log: deque[str] = deque(maxlen=40)
         self.refused: str | None = None
         self.cover: threading.Thread | None = None
-        self.bytes = 0
+        self.chosen: dict[str, Any] = {}
+        self.outlet = download.Outlet(sys.stdout.buffer)
+        self._sending = threading.Lock()
 
     def run(self, argv: Sequence[str], url: str) -> None:
         os.environ.update(self.rules["environment"])
         os.chdir(self.rules["folder"])
         try:
             options = yt_dlp.parse_options(argv).ydl_opts
-            options.update(logger=self, match_filter=self._match, progress_hooks=[self._count])
-            with yt_dlp.YoutubeDL(options) as ydl:
+            options.update(logger=self, match_filter=self._match)
+            with session.Session(options, self.rules["video_id"], self.outlet) as ydl:
                 ydl.add_post_processor(_Announce(self), when="before_dl")
                 ydl.download([url])
+                if self.outlet.sent and not self.refused:
+                    session.check_size(self.outlet, self.chosen)
+        except download.Refused as error:
+            self.refused = error.code
+            self._fail(str(error))
         except Exception as error:  # yt-dlp raises whatever its many parts raise; all of it ends in one event
             self._fail(str(getattr(error, "msg", None) or error))
         else:
-            if self.bytes and not self.refused:
+            if self.outlet.sent and not self.refused:
                 self._send(event="downloaded")
             else:
                 self._fail("yt-dlp ended without audio")
@@ -91,7 +104,7 @@ class _Run:
 
     def _fail(self, message: str) -> None:
         if self.refused:
-            self._send(event="refused", code=self.refused)
+            self._send(event="refused", code=self.refused, message=message[:2000])
         else:
             self._send(event="failed", message=message[:2000], log="\n".join(self.log)[-6000:])
 
@@ -105,18 +118,23 @@ class _Run:
             self.refused = "TOO_LONG"
         return self.refused
 
-    def _count(self, progress: dict[str, Any]) -> None:
-        self.bytes = progress.get("downloaded_bytes") or self.bytes
-
     def announce(self, ydl: Any, info: dict[str, Any]) -> None:
         if (info.get("filesize") or 0) > ydl.params["max_filesize"]:
-            self.refused = "TOO_LARGE"
-            raise yt_dlp.utils.DownloadError("larger than allowed")
+            raise download.Refused("TOO_LARGE", "larger than allowed")
+        if (info.get(formats.LENGTH) or 0) > self.rules["max_duration"]:
+            raise download.Refused("TOO_LONG", "longer than allowed")
+        self.chosen = info
+        session.bound(self.outlet, info, ydl.params["max_filesize"])
+        if look := formats.may_be_ambisonic(info):
+            self.outlet.on_head = lambda head: self._send(event="head", data=base64.b64encode(head).decode())
         self._send(
             event="media",
             media=dataclasses.asdict(description.media(info)),
             sample_rate=info.get("asr"),
             channels=info.get("audio_channels"),
+            length=info.get(formats.LENGTH),
+            muxed=formats.has_picture(info),
+            head=look,
         )
         if self.rules["cover"] and info.get("thumbnail"):
             self.cover = threading.Thread(target=self._fetch_cover, args=(ydl, info["thumbnail"]), name="cover")
@@ -138,8 +156,9 @@ class _Run:
 
     def _send(self, **event: Any) -> None:
         line = memoryview(json.dumps(event).encode() + b"\n")
-        while line:
-            line = line[os.write(self.events.fileno(), line) :]
+        with self._sending:
+            while line:
+                line = line[os.write(self.events.fileno(), line) :]
 
     # yt-dlp's logger interface
     def debug(self, message: str) -> None:

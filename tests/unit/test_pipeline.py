@@ -24,7 +24,9 @@ def test_the_tag_is_whole_before_there_is_audio_and_no_byte_of_it_ever_changes(t
     with _begin(part, MEDIA, URL, cover) as target:
         tag = part.read_bytes()
         assert id3.tag_size(tag) == len(tag) > cover.stat().st_size
-        command = ffmpeg.encode_command(FFMPEG, target.fileno(), bitrate_kbps=320, sample_rate=48_000, channels=2)
+        command = ffmpeg.encode_command(
+            FFMPEG, target.fileno(), bitrate_kbps=320, size_limit=1 << 30, sample_rate=48_000
+        )
         with sound.open("rb") as source:
             subprocess.run(
                 command, stdin=source, stdout=subprocess.DEVNULL, pass_fds=[target.fileno()], check=True, timeout=60

@@ -1,0 +1,131 @@
+"""The encoding of one source: yt-dlp ══ pipe ══► ffmpeg ──► a file that grows, watched so that it is whole or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from io import FileIO
+from pathlib import Path
+
+from .. import errors
+from ..jobs import Job, Media, Source
+from . import ffmpeg, process, wholeness, ytdlp
+
+#: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
+BROKEN_PIPE_TIMEOUT = 1.0
+#: How far ffmpeg may go beyond what is whole, in seconds, so that too much can be told from enough.
+OVERRUN = 0.5
+
+
+class Encoding:
+    """Shows a job's progress, lets its readers have the file, and ends what goes on for too long.
+
+    `max_duration` in seconds is for a source of unknown length.
+    """
+
+    def __init__(self, job: Job, source: ytdlp.Run, *, max_duration: float) -> None:
+        self._job = job
+        self._source = source
+        self._expected = source.expectation
+        self._max_duration = max_duration
+        self._limit = source.expectation.limit(max_duration)
+        self._asks = job.media is not None and _is_incomplete(job.media.source)
+        self._written = 0.0
+
+    async def run(self, program: str, part: Path, target: FileIO) -> float:
+        """Encode what yt-dlp sends into `part`, open as `target`; its seconds of audio, all of which are there.
+
+        Raises the first real cause when either process fails, and the reason why the audio is not whole.
+        """
+        source = self._source
+        stdin, group = source.child.output.fileno(), source.child.pid
+        argv = self._command(program, target)
+        try:
+            async with ffmpeg.encode(argv, stdin=stdin, target=target.fileno(), group=group) as encoder:
+                source.child.output.close()
+                target.close()
+                async for done in encoder.progress():
+                    self._follow(done, part, encoder)
+                failure = await _failure(source, encoder)
+        except process.ChildFailed as error:
+            # Its group is gone: yt-dlp died before ffmpeg could join.
+            await source.finish()
+            raise errors.JobFailed() from error
+        if failure:
+            raise self._explained(failure)
+        recording = wholeness.Recording(self._written, encoder.encoded.seconds, encoder.clean)
+        wholeness.check(self._expected, recording, self._max_duration)
+        return self._written
+
+    def _command(self, program: str, target: FileIO) -> list[str]:
+        source, bitrate_kbps = self._source, self._job.bitrate_kbps
+        return ffmpeg.encode_command(
+            program,
+            target.fileno(),
+            bitrate_kbps=bitrate_kbps,
+            size_limit=wholeness.bytes_written(self._limit + OVERRUN, bitrate_kbps),
+            sample_rate=source.sample_rate,
+            mixing=ffmpeg.mixing(source.channels, ambisonic=source.ambisonic),
+            report_source=self._asks,
+        )
+
+    def _follow(self, done: ffmpeg.Progress, part: Path, encoder: ffmpeg.Encoder) -> None:
+        """Take in one report. Raises the reason when more was written than there can be."""
+        job = self._job
+        self._written = wholeness.seconds_written(done.size, job.bitrate_kbps)
+        if self._written > self._limit:
+            raise wholeness.beyond_limit(self._expected) from ValueError(f"{self._written:.1f} s and no end")
+        if job.audio is None and done.size:
+            job.audio = part
+        before = job.progress, job.media
+        if self._asks and job.media and (found := encoder.source):
+            job.media = _with_source(job.media, *found)
+            self._asks = False
+        if self._expected.seconds:
+            job.report_progress(100 * self._written / self._expected.seconds)
+        if (job.progress, job.media) != before:
+            job.touch()
+        else:
+            job.changed.notify()
+
+    def _explained(self, failure: errors.JobError) -> errors.JobError:
+        """What a failure amounts to: a source that breaks off in its midst can't be encoded to its end."""
+        if isinstance(failure, errors.EncodeFailed) and self._written:
+            return _caused(errors.Truncated(), failure.__cause__)
+        return failure
+
+
+def _is_incomplete(source: Source) -> bool:
+    """Whether YouTube left out what the audio is."""
+    return source.codec == "unknown" or source.bitrate_kbps is None
+
+
+def _with_source(media: Media, codec: str, kbps: int | None) -> Media:
+    """`media` with what was found out about its source, where nobody had said it."""
+    said = media.source
+    source = Source(codec if said.codec == "unknown" else said.codec, said.bitrate_kbps or kbps)
+    return dataclasses.replace(media, source=source)
+
+
+async def _failure(source: ytdlp.Run, encoder: ffmpeg.Encoder) -> errors.JobError | None:
+    """Wait for both ends of the pipe; the first real cause, not the broken pipe that follows from it."""
+    failure: errors.JobError | None = None
+    try:
+        await encoder.finish()
+    except errors.JobError as error:
+        failure = error
+    try:
+        async with asyncio.timeout(BROKEN_PIPE_TIMEOUT if failure else None):
+            await source.finish()
+    except ytdlp.BrokenPipe as error:
+        failure = failure or _caused(errors.EncodeFailed(), error)
+    except TimeoutError:
+        pass
+    except errors.JobError as error:
+        failure = failure if isinstance(failure, errors.DiskFull) else error
+    return failure
+
+
+def _caused(error: errors.JobError, cause: BaseException | None) -> errors.JobError:
+    error.__cause__ = cause
+    return error
