@@ -19,7 +19,7 @@ from .videos import Clip
 LONGEST_WHOLE = 30
 """Seconds up to which a clip is one tune from start to end; a longer one repeats its first ``REPEATED`` seconds."""
 REPEATED = 20
-EDITION = 1
+EDITION = 2
 """Part of every file's name: raise it when the same id is to sound or look otherwise."""
 TIMEOUT = 60.0
 """Seconds until a run of ffmpeg is given up."""
@@ -37,6 +37,12 @@ MUXERS = {
 }
 
 
+FRAMES = {"opus": (960, 48_000), "aac": (1024, 0)}
+"""Samples in a packet, and how many of them make a second (0: as many as the clip has)."""
+TICKS = {"opus": 20, "aac": 1024}
+"""The length of a packet in the units of its container."""
+
+
 def clip_command(ffmpeg: str, clip: Clip) -> list[str]:
     """Everything but the output's path."""
     graph = melody.sound_graph(clip.seed, clip.seconds, clip.sample_rate)
@@ -47,13 +53,26 @@ def clip_command(ffmpeg: str, clip: Clip) -> list[str]:
     ]
 
 
+def segment_command(ffmpeg: str, clip: Clip) -> list[str]:
+    """Everything but the output's path. As a clip, but of whole packets, so that it can be repeated without a gap."""
+    *command, muxer, form = clip_command(ffmpeg, clip)
+    return [*command, "-bsf:a", f"noise=drop=gte(n\\,{packets(clip)})", muxer, form]
+
+
 def repeat_command(ffmpeg: str, segment: Path, clip: Clip) -> list[str]:
     """Everything but the output's path; copies packets, encodes nothing."""
-    rounds = -(-clip.seconds // REPEATED)
+    # Whoever goes back to the beginning may miss its first packet.
+    rounds = packets(clip) // (packets(dataclasses.replace(clip, seconds=REPEATED)) - 1) + 1
     return [
         *(ffmpeg, *QUIET, "-stream_loop", str(rounds - 1), "-i", str(segment), "-map", "0:a", "-c", "copy"),
-        *("-t", str(clip.seconds), *REPRODUCIBLE, *MUXERS[clip.container]),
+        *("-bsf:a", f"setts=ts=N*{TICKS[clip.codec]}", "-frames:a", str(packets(clip))),
+        *(*REPRODUCIBLE, *MUXERS[clip.container]),
     ]
+
+
+def packets(clip: Clip) -> int:
+    samples, rate = FRAMES[clip.codec]
+    return clip.seconds * (rate or clip.sample_rate) // samples
 
 
 def thumbnail_command(ffmpeg: str, seed: str) -> list[str]:
@@ -100,8 +119,14 @@ class Studio:
     async def _clip_command(self, clip: Clip) -> list[str]:
         if clip.seconds <= LONGEST_WHOLE:
             return clip_command(self._ffmpeg, clip)
-        segment = await self.clip(dataclasses.replace(clip, seconds=REPEATED))
+        segment = await asyncio.shield(self._start_segment(dataclasses.replace(clip, seconds=REPEATED)))
         return repeat_command(self._ffmpeg, segment, clip)
+
+    def _start_segment(self, clip: Clip) -> asyncio.Task[Path]:
+        async def command() -> list[str]:
+            return segment_command(self._ffmpeg, clip)
+
+        return self._once(self._name(clip, f"segment.{clip.container}"), command)
 
     def _name(self, subject: Clip | str, suffix: str) -> str:
         digest = hashlib.sha256(repr((EDITION, self._ffmpeg, subject)).encode()).hexdigest()

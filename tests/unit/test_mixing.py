@@ -9,7 +9,6 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from server.jobs import Media, Source
 from server.media import ffmpeg
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -29,10 +28,11 @@ def source(folder: Path, layout: str, channels: int, *codec: str, rate: int = 48
 
 def converted(folder: Path, made_from: Path, mixing: str) -> Path:
     path = folder / "made.mp3"
-    media = Media("", "", 2.0, "", Source("unknown", None))
-    command = ffmpeg.encode_command(FFMPEG, path, bitrate_kbps=320, media=media, url="", seconds=9, mixing=mixing)
-    with made_from.open("rb") as audio:
-        subprocess.run(command, stdin=audio, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    with made_from.open("rb") as audio, path.open("wb") as target:
+        command = ffmpeg.encode_command(FFMPEG, target.fileno(), bitrate_kbps=320, size_limit=1 << 20, mixing=mixing)
+        subprocess.run(
+            command, stdin=audio, stdout=subprocess.DEVNULL, pass_fds=[target.fileno()], check=True, timeout=60
+        )
     return path
 
 
