@@ -16,6 +16,7 @@ from aiohttp.typedefs import Middleware
 from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
 from .config import Config
+from .conversions import records
 from .conversions.engine import Engine
 from .conversions.workers import Run
 from .http import api, downloads, events, health, pages, request_body, server
@@ -38,7 +39,7 @@ from .media.readiness import Readiness
 from .metrics import Metrics
 from .storage import lock
 from .storage.artifacts import Artifacts
-from .storage.journal import Journal
+from .storage.state import State
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +109,8 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
     config, metrics = app[CONFIG], app[METRICS]
     storage = config.storage
     async with AsyncExitStack() as stack:
-        journal, records = await Journal.open(storage.state)
-        stack.push_async_callback(journal.close)
+        state, rows = await State.open(storage.state)
+        stack.push_async_callback(state.close)
         stack.callback(os.close, await asyncio.to_thread(_lock_downloads, storage.downloads))
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
@@ -119,14 +120,14 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, metrics.stage).run
         engine = app[ENGINE] = Engine(
             run,
-            journal=journal,
+            state=state,
             artifacts=artifacts,
             settings=config.jobs,
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )
-        app[READINESS] = Readiness(config, version, ffmpeg_path, artifacts, journal)
-        await engine.restore(records, found)
+        app[READINESS] = Readiness(config, version, ffmpeg_path, artifacts, state)
+        await engine.restore(rows[records.TABLE], found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
         metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)

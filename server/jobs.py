@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import stored
 from .errors import JobError
 
 
@@ -98,7 +99,7 @@ class Media:
     def restored(cls, table: Any) -> Media:
         """The one that `dataclasses.asdict` made `table` of, also in an earlier version with fewer fields.
 
-        Raises KeyError or TypeError for anything else.
+        Raises KeyError, TypeError or ValueError for anything else.
         """
         if not isinstance(table, dict):
             raise TypeError("no table")
@@ -108,8 +109,10 @@ class Media:
         texts += [media.track, media.genre, *(one.title for one in chapters)]
         numbers = [media.duration, media.source.bitrate_kbps or 0, media.track_number or 0, media.disc_number or 0]
         numbers += [time for one in chapters for time in (one.start, one.end)]
-        if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
-            raise TypeError("a field of another type")
+        for text in texts:
+            stored.text(text)
+        for number in numbers:
+            stored.number(number)
         return media
 
 

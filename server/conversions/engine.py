@@ -1,15 +1,16 @@
 """The engine: it accepts conversions, shares the work between them, and decides how each one ends.
 
-Each method changes all the state it must before it awaits anything. What was accepted is in the journal before `submit`
+Each method changes all the state it must before it awaits anything. What was accepted is in the state before `submit`
 returns. `_live` is the life of one job. The engine is given `run(job)` and knows nothing of how an MP3 is made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 from .. import errors
@@ -17,7 +18,7 @@ from ..config import JobsConfig
 from ..jobs import Artifact, Conversion, Job, Quality, Recipe, Status, new_id, utc_now
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
-from ..storage.journal import Journal
+from ..storage.state import Record, Rows, State
 from . import backlog, records
 from .fairqueue import FairQueue
 from .retention import Retention
@@ -28,9 +29,9 @@ from .workers import Run, Workers
 log = logging.getLogger(__name__)
 
 DISK_FULL = "The server's disk is full. Try again later."
-#: How often expiry, the disk budget and the journal's size are looked at, in seconds.
+STATE_REFUSED = "The server cannot write down new conversions now. Try again later, or tell its owner."
+#: How often expiry and the disk budget are looked at, in seconds.
 _TIDY_EVERY = 5.0
-_COMPACT_BYTES = 4 << 20
 #: Conversions that expire before it is others' turn.
 _STEP = 200
 
@@ -40,13 +41,13 @@ class Engine:
         self,
         run: Run,
         *,
-        journal: Journal,
+        state: State,
         artifacts: Artifacts,
         settings: JobsConfig,
         slots: int,
         metrics: Metrics,
     ) -> None:
-        self._journal = journal
+        self._state = state
         self._artifacts = artifacts
         self._settings = settings
         self._metrics = metrics
@@ -76,20 +77,22 @@ class Engine:
             with ExitStack() as stack:
                 for artifact in {conversion.job.artifact for conversion in done if conversion.job.artifact}:
                     stack.enter_context(self._artifacts.reading(artifact))  # no budget takes it before it is answered
-                await self._journal.append(records.put(accepted))
+                await self._state.commit(records.TABLE, records.of(accepted))
         except BaseException as error:
             for conversion in accepted:
                 self._forget(conversion)
-            # A rewrite of the journal may have seen them in the table.
-            self._journal.note(records.drop([conversion.id for conversion in accepted]))
             if isinstance(error, OSError):
-                raise errors.StorageFull(DISK_FULL, retry_after=backlog.RETRY_AFTER) from error
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                raise errors.StorageFull(
+                    DISK_FULL if full else STATE_REFUSED, retry_after=backlog.RETRY_AFTER
+                ) from error
+            self._note_removal(accepted)  # cancelled: it may be on disk
             raise
         self._metrics.accepted.inc(len(accepted))
         self._metrics.shared.inc(len(accepted) - new)
         self._metrics.ended(Status.COMPLETED, "", len(done))
         for conversion in accepted:
-            # A job that pauses will queue all its sharers by itself. While the server stops, only the journal keeps
+            # A job that pauses will queue all its sharers by itself. While the server stops, only the state keeps
             # the conversion, for the next start.
             waits = conversion.status is Status.QUEUED and not self.workers.pauses(conversion.job)
             if waits and not self.draining:
@@ -132,18 +135,17 @@ class Engine:
         if conversion.finished:
             conversion.removed = True
             self._forget(conversion)
-            record = records.drop([conversion.id])
         else:
             conversion.cancel()
             self._finished(conversion)
             self._leave(conversion)
             self._metrics.ended(Status.CANCELLED, "", 1)
-            record = records.put([conversion])
         self.table.changed(conversion)
+        changes = {conversion.id: None} if conversion.removed else records.of([conversion])
         try:
-            await self._journal.append(record)
+            await self._state.commit(records.TABLE, changes)
         except OSError:
-            self._journal.note(record)  # on a full disk a removal must still go through
+            self._state.note(records.TABLE, changes)  # on a full disk a removal must still go through
 
     async def run_forever(self) -> None:
         """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
@@ -189,7 +191,7 @@ class Engine:
         self._record(job)
 
     def _record(self, job: Job) -> None:
-        self._journal.note(records.put(job.sharers))
+        self._state.note(records.TABLE, records.of(job.sharers))
 
     def _end(self, job: Job, outcome: Artifact | errors.JobError) -> None:
         if isinstance(outcome, errors.JobError):
@@ -241,7 +243,10 @@ class Engine:
             self._forget(conversion)
             self.table.changed(conversion)
         if gone:
-            self._journal.note(records.drop([conversion.id for conversion in gone]))
+            self._note_removal(gone)
+
+    def _note_removal(self, conversions: Iterable[Conversion]) -> None:
+        self._state.note(records.TABLE, dict.fromkeys(conversion.id for conversion in conversions))
 
     async def _expire_in_steps(self, conversions: Iterable[Conversion]) -> None:
         """Let the event loop do other work between steps, since there may be a hundred thousand."""
@@ -272,24 +277,19 @@ class Engine:
             await asyncio.sleep(_TIDY_EVERY)
 
     async def tidy(self) -> None:
-        """Expire what is due, keep the disk budget, look whether there is room, shorten the journal."""
+        """Expire what is due, keep the disk budget, look whether there is room."""
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
         self._room = await self._artifacts.room()
-        if self._journal.grown_bytes > _COMPACT_BYTES and self._journal.size_records > 4 * len(self.table):
-            await self.compact()
-
-    async def compact(self) -> None:
-        try:
-            await self._journal.rewrite(records.put([conversion]) for conversion in list(self.table))
-        except OSError as error:
-            log.warning("the journal could not be shortened: %s", error)
 
     # ---- begin and end
 
-    async def restore(self, stored: Iterable[records.Record], found: Sequence[Artifact]) -> None:
+    async def restore(self, rows: Rows, found: Sequence[Artifact]) -> None:
         """The table of before the restart: finished links answer again, the unfinished is queued again."""
-        conversions, self._jobs = records.restore(stored, found, self._journal.set_aside)
+        restored = records.restore(rows, found)
+        conversions, self._jobs = restored.conversions, restored.jobs
+        self._state.set_aside(records.TABLE, restored.odd)
+        self._state.note(records.TABLE, restored.changes)
         for job in self._jobs.values():
             job.on_change = self.table.changed
         for conversion in conversions:
@@ -306,9 +306,13 @@ class Engine:
         for conversion in conversions:
             if conversion.status is Status.QUEUED:
                 self.queue.push(conversion)
-        await self.compact()
+        self._state.written_anew_from(records.TABLE, self._snapshots)
         if conversions:
             log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))
+
+    def _snapshots(self) -> Iterator[tuple[str, Record]]:
+        for conversion in self.table:
+            yield from records.of([conversion]).items()
 
     async def drain(self, grace: float) -> None:
         """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""

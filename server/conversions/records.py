@@ -1,40 +1,41 @@
-"""What the journal says about the table: a conversion as a record, and a table out of records.
+"""What the state says about the table: a conversion as a record, and a table out of records.
 
-The journal is a log of states: `put` holds conversions as they are now, `drop` names those that are gone. The last
-word on an id counts. One request is one `put`, so that a batch is accepted whole or not at all.
+The state holds one record of each conversion, as it was when it last changed.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from .. import errors
+from .. import errors, stored
 from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
+from ..storage.state import Record
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, Any]
-
+#: The state's table of conversions.
+TABLE = "conversions"
 #: So many attempts may end with the server's own death before the conversion is held to be the cause.
 MAX_INTERRUPTIONS = 10
 
-
-def put(conversions: Iterable[Conversion]) -> Record:
-    return {"type": "put", "conversions": [_snapshot(conversion) for conversion in conversions]}
-
-
-def drop(ids: Iterable[str]) -> Record:
-    return {"type": "drop", "ids": list(ids)}
+_MOMENTS = ("started_at", "finished_at", "expires_at")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
-def _snapshot(conversion: Conversion) -> Record:
+def of(conversions: Iterable[Conversion]) -> dict[str, Record]:
+    """Their records by id."""
+    return {conversion.id: _record(conversion) for conversion in conversions}
+
+
+def _record(conversion: Conversion) -> Record:
     job = conversion.job
     record: Record = {
-        "id": conversion.id,
         "owner": conversion.owner,
         "video_id": conversion.video_id,
         "quality": conversion.quality.value,
@@ -43,7 +44,7 @@ def _snapshot(conversion: Conversion) -> Record:
         "attempt": job.failures + (job.status is Status.PROCESSING),  # failed or running attempts
         "interrupted": job.interrupted,
     }
-    for name in ("started_at", "finished_at", "expires_at"):
+    for name in _MOMENTS:
         if moment := getattr(conversion, name):
             record[name] = moment.isoformat()
     if conversion.status is Status.COMPLETED and job.artifact:
@@ -57,96 +58,102 @@ def _snapshot(conversion: Conversion) -> Record:
     return record
 
 
-def restore(
-    records: Iterable[Record],
-    artifacts: Iterable[Artifact],
-    set_aside: Callable[[Record], None],
-) -> tuple[list[Conversion], dict[Recipe, Job]]:
-    """The conversions of before, oldest first, and the jobs that are kept or to be done again.
+@dataclass
+class Restored:
+    """The table of before a restart, and what has to change in the state that it was made of."""
 
-    A published file that no record names as done is adopted by who waits for it: the server died in between. A record
-    that cannot be understood is handed to `set_aside`; a completed one whose file is gone is left out.
+    #: Oldest first.
+    conversions: list[Conversion] = field(default_factory=list)
+    #: Those that are kept or to be done again.
+    jobs: dict[Recipe, Job] = field(default_factory=dict)
+    #: As `State.note` takes them.
+    changes: dict[str, Record | None] = field(default_factory=dict)
+    #: The ids of records that cannot be understood.
+    odd: list[str] = field(default_factory=list)
+
+
+def restore(rows: Iterable[tuple[str, Record]], artifacts: Iterable[Artifact]) -> Restored:
+    """The table that the state's `rows` tell of.
+
+    A published file that no record names as done is adopted by who waits for it: the server died in between. A
+    completed conversion whose file is gone is left out.
     """
-    snapshots: dict[str, Record] = {}
-    for record in records:
-        try:
-            _apply(record, snapshots)
-        except (KeyError, TypeError, ValueError) as error:
-            _set_aside(record, error, set_aside)
     found = list(artifacts)
     by_name = {artifact.path.name: artifact for artifact in found}
     by_recipe = {artifact.recipe: artifact for artifact in found}
-    conversions: list[Conversion] = []
-    jobs: dict[Recipe, Job] = {}
-    for snapshot in snapshots.values():
+    restored = Restored()
+    for key, record in rows:
         try:
-            conversion = _conversion(snapshot, by_name, by_recipe, jobs)
+            conversion, status = _conversion(key, record)
         except (KeyError, TypeError, ValueError) as error:
-            _set_aside({"type": "put", "conversions": [snapshot]}, error, set_aside)
+            if not restored.odd:
+                log.warning("a conversion's record cannot be understood and is set aside: %.200r", error)
+            restored.odd.append(key)
             continue
-        if conversion:
-            conversions.append(conversion)
-    return sorted(conversions, key=lambda conversion: conversion.created_at), jobs
+        if status is Status.COMPLETED and record["artifact"] not in by_name:
+            restored.changes[key] = None
+            continue
+        if not conversion.finished:
+            done = status is Status.COMPLETED
+            artifact = by_name[record["artifact"]] if done else by_recipe.get(conversion.job.recipe)
+            _take_up(conversion, restored.jobs, artifact, cut=status is Status.PROCESSING)
+        if (changed := _record(conversion)) != record:
+            restored.changes[key] = changed
+        restored.conversions.append(conversion)
+    if len(restored.odd) > 1:
+        log.warning("%d more records were set aside", len(restored.odd) - 1)
+    restored.conversions.sort(key=lambda conversion: conversion.created_at)
+    return restored
 
 
-def _apply(record: Record, snapshots: dict[str, Record]) -> None:
-    if record["type"] == "put":
-        snapshots.update([(snapshot["id"], snapshot) for snapshot in record["conversions"]])
-    elif record["type"] == "drop":
-        for conversion_id in record["ids"]:
-            snapshots.pop(conversion_id, None)
-    else:
-        raise ValueError(record["type"])
+def _conversion(key: str, record: Record) -> tuple[Conversion, Status]:
+    """A record's conversion, with a job of its own, and its status; one that had failed or was cancelled is so again.
 
-
-def _set_aside(record: Record, error: Exception, set_aside: Callable[[Record], None]) -> None:
-    log.warning("a record of the journal cannot be understood and is set aside: %r", error)
-    set_aside(record)
-
-
-def _conversion(
-    snapshot: Record,
-    by_name: dict[str, Artifact],
-    by_recipe: dict[Recipe, Artifact],
-    jobs: dict[Recipe, Job],
-) -> Conversion | None:
-    quality, status = Quality(snapshot["quality"]), Status(snapshot["status"])
-    attempt, interrupted = int(snapshot["attempt"]), int(snapshot["interrupted"])
-    job = Job(Recipe(snapshot["video_id"], quality.bitrate_kbps))
-    conversion = Conversion(
-        id=snapshot["id"],
-        owner=snapshot["owner"],
-        quality=quality,
-        created_at=_moment(snapshot, "created_at") or datetime.now(UTC),
-        job=job,
-        started_at=_moment(snapshot, "started_at"),
-        finished_at=_moment(snapshot, "finished_at"),
-        expires_at=_moment(snapshot, "expires_at"),
-    )
-    if status in (Status.FAILED, Status.CANCELLED):
-        job.progress = int(snapshot.get("progress", 0))
-        if media := snapshot.get("media"):
-            job.media = Media.restored(media)
-        if status is Status.CANCELLED:
-            conversion.cancelled_at = job.progress
-            return conversion
-        said = snapshot["error"]
-        job.fail(errors.JOB_ERRORS.get(said["code"], errors.JobFailed)(said["message"]))
+    Raises KeyError, TypeError or ValueError for anything that no server wrote.
+    """
+    quality, status = Quality(record["quality"]), Status(record["status"])
+    job = Job(Recipe(_matching(_VIDEO_ID, record["video_id"]), quality.bitrate_kbps))
+    job.failures, job.interrupted = stored.count(record["attempt"]), stored.count(record["interrupted"])
+    created_at = stored.moment(record["created_at"])
+    conversion = Conversion(_matching(_ID, key), stored.text(record["owner"]), quality, created_at, job)
+    for name in _MOMENTS:
+        if name in record:
+            setattr(conversion, name, stored.moment(record[name]))
+    if status is Status.COMPLETED:
+        stored.text(record["artifact"])
+    elif status in (Status.FAILED, Status.CANCELLED):
+        job.progress = min(stored.count(record.get("progress", 0)), 100)
+        job.media = Media.restored(record["media"]) if "media" in record else None
+    if status is Status.CANCELLED:
+        conversion.cancelled_at = job.progress
+    elif status is Status.FAILED:
+        job.fail(_error(record["error"]))
         job.join(conversion)
-        return conversion
-    artifact = by_name.get(snapshot["artifact"]) if status is Status.COMPLETED else by_recipe.get(job.recipe)
-    if artifact is None and status is Status.COMPLETED:
-        return None
-    job = conversion.job = jobs.setdefault(job.recipe, job)
+    return conversion, status
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str:
+    if not pattern.fullmatch(text := stored.text(value)):
+        raise ValueError(f"nothing like {pattern.pattern}")
+    return text
+
+
+def _error(said: Any) -> errors.JobError:
+    if not isinstance(said, dict):
+        raise ValueError("no error")
+    return errors.JOB_ERRORS.get(stored.text(said["code"]), errors.JobFailed)(stored.text(said["message"]))
+
+
+def _take_up(conversion: Conversion, jobs: dict[Recipe, Job], artifact: Artifact | None, *, cut: bool) -> None:
+    """Let it share the one job of its recipe, which is done when there is an artifact, else to be done again.
+
+    An attempt that was `cut` by the server's own end is no failed one.
+    """
+    own = conversion.job
+    job = conversion.job = jobs.setdefault(own.recipe, own)
+    own.failures, own.interrupted = max(0, own.failures - cut), own.interrupted + cut
     if artifact and not job.finished:
         job.complete(artifact)
     elif not artifact:
-        cut = status is Status.PROCESSING
-        job.failures = max(job.failures, attempt - cut)
-        job.interrupted = max(job.interrupted, interrupted + cut)
+        job.failures, job.interrupted = max(job.failures, own.failures), max(job.interrupted, own.interrupted)
     job.join(conversion)
-    return conversion
-
-
-def _moment(snapshot: Record, name: str) -> datetime | None:
-    return datetime.fromisoformat(snapshot[name]).astimezone(UTC) if name in snapshot else None

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from ..config import Config
 from ..installation import pip_install
 from ..storage.artifacts import Artifacts
-from ..storage.journal import Journal
+from ..storage.state import State
 from . import ffmpeg, process, ytdlp
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Readiness:
     ytdlp_version: str
     ffmpeg_path: str
     artifacts: Artifacts
-    journal: Journal
+    state: State
     _runtime: str | None = field(default=None, init=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
@@ -65,8 +65,8 @@ class Readiness:
             problems.append("The downloads folder cannot be written. Check its owner and rights, and its disk.")
         elif not await self.artifacts.room():
             problems.append("The disk is full. Make room, or lower [storage] disk_budget_mb.")
-        if self.journal.failing:
-            problems.append("The journal cannot be written. Check the disk and the rights of the state folder.")
+        if self.state.failing:
+            problems.append("The state cannot be written. Check [storage] state: the folder, its rights and its disk.")
         return problems, warnings
 
     async def _javascript_runtime(self) -> str:

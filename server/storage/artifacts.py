@@ -26,7 +26,7 @@ from . import artifact_files
 
 log = logging.getLogger(__name__)
 
-#: Bytes that `room` keeps free for the journal and what is being made; a tenth of a disk smaller than ten times that.
+#: Bytes that `room` keeps free for the state and what is being made; a tenth of a disk smaller than ten times that.
 RESERVE_BYTES = 32 * 1024 * 1024
 #: Seconds for which an answer about the disk's free space holds.
 FREE_SPACE_SECONDS = 1.0

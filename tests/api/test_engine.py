@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from server.config import JobsConfig
 from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
 from server.jobs import Conversion, Quality, Status
+from server.storage import database
 
 Later = Callable[[float], None]
 
@@ -381,20 +383,35 @@ async def test_many_conversions_of_one_file_expire_with_others_getting_their_tur
     assert all(one.removed for one in many) and fresh.status is not Status.COMPLETED
 
 
-async def test_what_was_refused_does_not_come_back_after_a_restart(tmp_path: Path) -> None:
-    """The journal may be rewritten from the table while the request waits for its own record."""
+@pytest.mark.parametrize("end", ["refused", "cancelled"])
+async def test_what_was_not_acknowledged_does_not_come_back_after_a_restart(tmp_path: Path, end: str) -> None:
+    """The state may be written anew from the table while the request waits for its own record."""
+    folder = tmp_path / "state"
     async with serving(tmp_path) as api:
-        with pytest.MonkeyPatch.context() as full:
+        await submit(api, "led-kept---")
+        with pytest.MonkeyPatch.context() as disk:
+            written, free = asyncio.Event(), threading.Event()
+            loop = asyncio.get_running_loop()
+            put_in_place = database.put_in_place
 
-            async def refuse(record: Any) -> None:
-                await api.engine.compact()
-                raise OSError(errno.ENOSPC, "full")
+            def held(*arguments: Any) -> database.Database:
+                loop.call_soon_threadsafe(written.set)
+                assert free.wait(SOON)
+                if end == "refused":
+                    raise OSError(errno.ENOSPC, "full")
+                return put_in_place(*arguments)
 
-            full.setattr(api.engine._journal, "append", refuse)
-            with pytest.raises(errors.StorageFull):
-                await submit(api, "led-refused")
+            disk.setattr(database, "put_in_place", held)
+            (folder / "ytmp3d.db").unlink()
+            accepting = asyncio.create_task(submit(api, "led-refused"))
+            await written.wait()
+            if end == "cancelled":
+                accepting.cancel()
+            free.set()
+            with pytest.raises(errors.StorageFull if end == "refused" else asyncio.CancelledError):
+                await accepting
     async with serving(tmp_path) as api:
-        assert len(api.engine.table) == 0 and not api.studio.takes
+        assert [one.video_id for one in api.engine.table] == ["led-kept---"]
 
 
 async def test_what_is_kept_expires_with_its_file_and_its_record(tmp_path: Path, later: Later) -> None:
@@ -445,18 +462,6 @@ async def test_a_clock_that_jumps_expires_nothing_and_ends_nothing(
         assert (await api.status(one))["status"] == "completed"
     listed = [job["conversion_id"] for job in (await api.get("/status")).json["jobs"]]
     assert sorted(listed) == sorted([made["conversion_id"], running.id, fresh["conversion_id"]])
-
-
-async def test_the_journal_is_shortened_once_it_has_grown(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_COMPACT_BYTES", 10_000)
-    made = await api.made("some-video-")
-    for _ in range(40):
-        await api.engine.remove(await submit(api, "some-video-"))
-    journal = api.engine._journal
-    grown = journal.size_records
-    await api.engine.tidy()
-    assert journal.size_records < grown / 10
-    assert (await api.status(made["conversion_id"]))["status"] == "completed"
 
 
 # ---- the end

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -280,15 +282,18 @@ async def test_a_full_disk_refuses_fresh_work_only(api: Api, monkeypatch: pytest
     assert (await api.convert("kept-video-"))["status"] == "completed"
 
 
-async def test_a_journal_that_cannot_be_written_refuses_and_leaves_nothing(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "tell its owner")])
+async def test_a_state_that_cannot_be_written_refuses_and_leaves_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    async def refuse(record: Any) -> None:
-        raise OSError(28, "No space left on device")
+    async def refuse(table: str, changes: Any) -> None:
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as full:
-        full.setattr(api.engine._journal, "append", refuse)
-        refused(await api.post("/convert", GOOD), 503, "DISK_FULL")
+        full.setattr(api.engine._state, "commit", refuse)
+        answer = await api.post("/convert", GOOD)
+        refused(answer, 503, "DISK_FULL")
+        assert words in answer.message and int(answer.headers["Retry-After"]) > 0
     assert (await api.get("/status")).json["jobs"] == [] and api.studio.takes == []
     assert (await api.post("/convert", GOOD)).status == 200
 

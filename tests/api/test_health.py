@@ -62,11 +62,11 @@ async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(api.app[ARTIFACTS], "room", no_room)
     monkeypatch.setattr(readiness, "ffmpeg_path", "/nowhere/ffmpeg")
-    monkeypatch.setattr(readiness.journal, "failing", True)
+    monkeypatch.setattr(readiness.state, "failing", True)
     answer = await api.get("/readyz", key=None)
     assert (answer.status, answer.json["status"]) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-    for problem, word in zip(answer.json["problems"], ("ffmpeg", "disk", "journal"), strict=True):
+    for problem, word in zip(answer.json["problems"], ("ffmpeg", "disk", "state"), strict=True):
         assert word in problem
 
 

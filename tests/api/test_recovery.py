@@ -1,26 +1,34 @@
-"""What the journal says about the table: everything that can be seen of a conversion comes back."""
+"""What the state says about the table: everything that can be seen of a conversion comes back."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.api import KEY, MEDIA, Api, content_of, link, serving
 
 from server import errors
 from server.access.keys import Key
 from server.config import JobsConfig, LimitsConfig
 from server.conversions import records
-from server.conversions.records import Record, drop, put, restore
+from server.conversions.fairqueue import FairQueue
+from server.conversions.records import Restored
+from server.http import representation
 from server.http.context import ARTIFACTS
 from server.jobs import Artifact, Conversion, Job, Quality, Recipe, Status, utc_now
+from server.storage.state import State
 
 VIDEO = "some-video-"
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
+MOMENT = NOW.isoformat()
 RECIPE = Recipe(VIDEO, 320)
 ARTIFACT = Artifact(RECIPE, Path(f"{VIDEO}-320-0123456789abcdef.mp3"), 1000, MEDIA, None)
 
@@ -46,17 +54,21 @@ def conversion(status: Status = Status.QUEUED, *, name: str = "id-of-one", attem
     return one
 
 
-def again(
-    *records: Record, artifacts: list[Artifact] | None = None, aside: list[Record] | None = None
-) -> tuple[list[Conversion], dict[Any, Job]]:
-    """What is restored of `records` once they were on disk; what cannot be understood goes to `aside`."""
-    return restore(json.loads(json.dumps(records)), artifacts or [], ([] if aside is None else aside).append)
+def again(rows: Mapping[Any, Any], *, artifacts: Sequence[Artifact] = ()) -> Restored:
+    """What is restored of `rows` once they were on disk."""
+    return records.restore(json.loads(json.dumps(rows)).items(), artifacts)
+
+
+def row(state: Status = Status.QUEUED, **wrong: Any) -> Any:
+    """A conversion's record, some of it `wrong`."""
+    return {**records.of([conversion(state)])["id-of-one"], **wrong}
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.COMPLETED, Status.QUEUED])
 def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
     before = conversion(status)
-    ((after,), _) = again(put([before]), artifacts=[ARTIFACT] if status is Status.COMPLETED else [])
+    restored = again(records.of([before]), artifacts=[ARTIFACT] if status is Status.COMPLETED else [])
+    (after,) = restored.conversions
     for name in (
         "id",
         "owner",
@@ -76,47 +88,47 @@ def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
         assert (after.job.error.message, after.job.error.retryable) == (errors.VideoPrivate.text, False)
     if status is Status.COMPLETED:
         assert after.job.artifact == ARTIFACT
-
-
-def test_the_last_word_on_an_id_counts() -> None:
-    (found, _) = again(put([conversion()]), put([conversion(Status.FAILED)]))
-    assert [one.status for one in found] == [Status.FAILED]
-    assert again(put([conversion()]), drop(["id-of-one", "never-heard-of"]))[0] == []
-    assert len(again(drop(["id-of-one"]), put([conversion()]))[0]) == 1
+    assert (restored.changes, restored.odd) == ({}, []), "nothing to write"
 
 
 def test_what_was_under_way_is_queued_again_and_the_cut_attempt_is_not_counted() -> None:
-    ((after,), jobs_kept) = again(put([conversion(Status.PROCESSING, attempt=1)]))
+    restored = again(records.of([conversion(Status.PROCESSING, attempt=1)]))
+    (after,) = restored.conversions
     assert after.status is Status.QUEUED and after.started_at == NOW
     assert (after.job.failures, after.job.interrupted) == (0, 1)
-    assert jobs_kept == {(VIDEO, 320): after.job}
+    assert restored.jobs == {RECIPE: after.job}
+    assert restored.changes == records.of([after])
 
 
 def test_interruptions_add_up_and_failed_attempts_stay_counted() -> None:
     before = conversion(Status.PROCESSING, attempt=2)
     for count in (1, 2, 3):
-        ((before,), _) = again(put([before]))
+        (before,) = again(records.of([before])).conversions
         assert (before.job.failures, before.job.interrupted) == (1, count)
         before.job.begin_attempt()
 
 
 def test_sharers_share_again() -> None:
     two = [conversion(name="one"), conversion(Status.PROCESSING, name="two", attempt=1)]
-    (found, jobs_kept) = again(put(two))
+    restored = again(records.of(two))
+    found = restored.conversions
     assert {one.status for one in found} == {Status.QUEUED}
-    (job,) = jobs_kept.values()
+    (job,) = restored.jobs.values()
     assert set(job.sharers) == set(found) and all(one.job is job for one in found)
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
 def test_a_published_file_without_its_record_is_adopted(status: Status) -> None:
-    ((after,), jobs_kept) = again(put([conversion(status, attempt=1)]), artifacts=[ARTIFACT])
+    restored = again(records.of([conversion(status, attempt=1)]), artifacts=[ARTIFACT])
+    (after,) = restored.conversions
     assert after.status is Status.COMPLETED and after.job.artifact == ARTIFACT and after.job.progress == 100
-    assert jobs_kept[VIDEO, 320].media == MEDIA
+    assert restored.jobs[RECIPE].media == MEDIA
+    assert restored.changes == records.of([after])
 
 
 def test_a_completed_one_whose_file_is_gone_is_left_out() -> None:
-    assert again(put([conversion(Status.COMPLETED)]))[0] == []
+    restored = again(records.of([conversion(Status.COMPLETED)]))
+    assert (restored.conversions, restored.changes, restored.odd) == ([], {"id-of-one": None}, [])
 
 
 def test_the_oldest_come_first() -> None:
@@ -126,55 +138,95 @@ def test_the_oldest_come_first() -> None:
         one = conversion(name=name)
         one.created_at = NOW.replace(second=place)
         found.append(one)
-    assert [one.id for one in again(put(found[::-1]))[0]] == names
+    assert [one.id for one in again(records.of(found[::-1])).conversions] == names
 
 
-FIELDS: list[Record] = [
-    {"status": "strange"}, {"quality": None}, {"created_at": "yesterday"}, {"created_at": 7}, {"attempt": "x"},
-    {"interrupted": None}, {"media": {"title": "x"}}, {"media": 7}, {"error": {}}, {"error": "x"}, {"progress": "x"},
+#: Wrong in every record, and in those of a failed one.
+WRONG: list[Any] = [
+    {"status": "strange"}, {"status": []}, {"quality": None}, {"quality": {}}, {"owner": 7}, {"owner": "\ud800"},
+    {"video_id": "../../etc/x"}, {"video_id": "x" * 12}, {"video_id": None}, {"created_at": "yesterday"},
+    {"created_at": 7}, {"created_at": "99999-01-01T00:00:00+00:00"}, {"created_at": "9999-12-31T23:59:59-23:00"},
+    {"created_at": "0001-01-01T00:00:00"}, {"started_at": "0001-01-01T00:00:00+14:00"}, {"expires_at": None},
+    {"attempt": "x"}, {"attempt": True}, {"attempt": -1}, {"attempt": 1.5}, {"attempt": 1e400}, {"attempt": 10**30},
+    {"attempt": float("nan")}, {"interrupted": None}, {"interrupted": -1},
 ]  # fmt: skip
-BROKEN: list[Any] = [
-    {},
-    {"type": "put"},
-    {"type": "put", "conversions": None},
-    {"type": "put", "conversions": [None]},
-    {"type": "put", "conversions": [{}]},
-    {"type": "put", "conversions": [{"id": ["x"]}]},
-    {"type": "drop"},
-    {"type": "drop", "ids": [{}]},
-    {"type": "of a later version"},
-    *(
-        {"type": "put", "conversions": [{**put([conversion(status)])["conversions"][0], "id": "x", **wrong}]}
-        for status, wrongs in ((Status.FAILED, FIELDS), (Status.QUEUED, [{"attempt": None}]))
-        for wrong in wrongs
-    ),
-]
+WRONG_MEDIA: list[Any] = [
+    {}, 7, [], None, {"title": "x"}, dataclasses.asdict(MEDIA) | {"duration": "x"},
+    *(dataclasses.asdict(MEDIA) | wrong for wrong in (
+        {"duration": -1}, {"duration": 1e400}, {"duration": float("nan")}, {"duration": None}, {"title": 7},
+        {"title": "\udfff"}, {"of a later version": 1}, {"source": None}, {"source": {"codec": "opus"}},
+        {"source": {"codec": 7, "bitrate_kbps": None}}, {"source": {"codec": "opus", "bitrate_kbps": "many"}},
+    )),
+]  # fmt: skip
+WRONG_FAILED: list[Any] = [
+    {"error": {}}, {"error": "x"}, {"error": {"code": [], "message": "x"}}, {"error": {"code": "x", "message": None}},
+    {"error": None}, {"progress": "x"}, {"progress": -1}, *({"media": media} for media in WRONG_MEDIA),
+]  # fmt: skip
+BROKEN: list[tuple[str, Any]] = [
+    ("x", {}), ("", row()), ("../x", row()), ("x" * 65, row()), ("\ud800", row()), ("a\0b", row()),
+    *(("x", row(**wrong)) for wrong in WRONG),
+    *(("x", row(Status.FAILED, **wrong)) for wrong in WRONG + WRONG_FAILED),
+    *(("x", row(Status.COMPLETED, **wrong)) for wrong in [*WRONG, {"artifact": []}, {"artifact": None}]),
+    *(("x", {key: value for key, value in row(Status.FAILED).items() if key != name})
+      for name in ("owner", "video_id", "quality", "status", "created_at", "attempt", "interrupted", "error")),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("record", BROKEN)
+@pytest.mark.parametrize(("key", "record"), BROKEN, ids=lambda value: repr(value)[-60:])
 def test_what_cannot_be_understood_is_said_and_set_aside_without_harm(
-    record: Any, caplog: pytest.LogCaptureFixture
+    key: str, record: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    aside: list[Record] = []
-    whole = put([conversion(Status.QUEUED, name="other")])
-    (found, jobs_kept) = again(put([conversion()]), record, whole, aside=aside)
-    assert len(aside) == 1
+    whole = records.of([conversion(), conversion(name="other")])
+    restored = again({"id-of-one": whole["id-of-one"], key: record, "other": whole["other"]}, artifacts=[ARTIFACT])
+    found = restored.conversions
+    assert restored.odd == [key] and key not in restored.changes
     assert [one.id for one in found] == ["id-of-one", "other"]
-    assert list(jobs_kept[VIDEO, 320].sharers) == found, "nothing half-restored among the sharers"
+    assert list(restored.jobs[RECIPE].sharers) == found, "nothing half-restored among the sharers"
     (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert "set aside" in warning.getMessage()
 
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text(st.characters(categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+STATUSES = list(Status)
+
+
+@settings(deadline=None)
+@given(data=st.data(), status=st.sampled_from(STATUSES))
+def test_no_value_anywhere_stops_the_start(data: st.DataObject, status: Status) -> None:
+    record = row(status)
+    paths: list[tuple[str, ...]] = [(name,) for name in record]
+    paths += [(name, inner) for name in ("media", "error") for inner in record.get(name, ())]
+    for *above, name in data.draw(st.lists(st.sampled_from([*paths, ("of a later version",)]), min_size=1, max_size=3)):
+        place = record
+        for step in above:
+            place = place[step] if isinstance(place, dict) else {}
+        if isinstance(place, dict):
+            place[name] = data.draw(ANYTHING | st.sampled_from(["opus", "x" * 11, 0, 1, 99, MOMENT]))
+    restored = again({"x": record}, artifacts=[ARTIFACT] if status is Status.COMPLETED else [])
+    assert len(restored.conversions) + len(restored.odd) + list(restored.changes.values()).count(None) == 1
+    for one in restored.conversions:
+        json.loads(representation.to_bytes(one, FairQueue(), "http://x"))
+        again_found = [one.job.artifact] if one.job.artifact else []
+        assert again(records.of([one]), artifacts=again_found).changes == {}, "what it became is as it should be"
+
+
+@settings(deadline=None)
+@given(record=st.dictionaries(st.sampled_from(sorted(row(Status.FAILED))), ANYTHING), key=st.text())
+def test_no_record_stops_the_start(record: Any, key: str) -> None:
+    assert again({key: record}).odd == [key]
+
+
 def test_times_without_a_zone_do_not_mix_badly_with_those_that_have_one() -> None:
-    record = put([conversion(name="x")])
-    record["conversions"][0]["created_at"] = "2026-01-31T12:00:00"
-    assert len(again(put([conversion()]), record)[0]) == 2
+    found = again({"x": row(created_at="2026-01-31T12:00:00"), "y": row()})
+    assert len(found.conversions) == 2
 
 
 def test_an_error_of_an_unknown_code_is_still_an_error() -> None:
-    record = put([conversion(Status.FAILED)])
-    record["conversions"][0]["error"]["code"] = "OF_ANOTHER_VERSION"
-    ((after,), _) = again(record)
+    (after,) = again({"x": row(Status.FAILED, error={"code": "OF_ANOTHER_VERSION", "message": "x"})}).conversions
     assert after.job.error and after.job.error.code == "INTERNAL_ERROR"
 
 
@@ -257,8 +309,9 @@ async def test_the_ninth_interruption_is_forgiven_and_the_tenth_is_not(tmp_path:
         one.job.recipe = Recipe("led-deadly-", 320)
         folder = tmp_path / str(count)
         (folder / "state").mkdir(parents=True)
-        async with serving(folder) as api:
-            await api.engine._journal.append(put([one]))
+        state, _ = await State.open(folder / "state")
+        await state.commit(records.TABLE, records.of([one]))
+        await state.close()
         async with serving(folder) as api:
             if status == "processing":
                 await api.studio.take("led-deadly-")

@@ -20,7 +20,8 @@ VOCABULARY = {
     "printable": set(),
     "repeats": set(),
     "installation": set(),
-    "jobs": {"errors"},
+    "stored": set(),
+    "jobs": {"errors", "stored"},
     "metrics": {"jobs"},
     "youtube_url": {"errors"},
 }

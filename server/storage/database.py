@@ -1,0 +1,311 @@
+"""The database's file: SQLite in WAL mode, locked by this process. Everything here blocks and belongs to one thread.
+
+Each table keeps rows of (id, JSON object). The file is watched from outside: SQLite itself would go on writing into one
+that was removed or replaced, and a restart would know nothing of it.
+
+Known limits: an overwritten page in the middle of the file is noticed only when SQLite reads it; a file system that
+ignores POSIX locks lets two servers in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .lock import Locked
+from .schema import TABLES, Damaged, configure, migrate
+from .watched_file import WatchedFile, sync_folder
+
+Record = dict[str, Any]
+#: By table and id: the record as JSON, None to remove it, or `SET_ASIDE`.
+Changes = Mapping[tuple[str, str], str | None]
+
+log = logging.getLogger(__name__)
+
+#: Moves a row to the table `unreadable`. No record looks like this: each is a JSON object.
+SET_ASIDE = "set aside"
+#: Rows written until the write-ahead log is copied into the database, so that it stays at a few megabytes.
+CHECKPOINT_ROWS = 500
+#: Bytes of a record; a longer one is refused, or set aside instead of loaded.
+MAX_RECORD = 1 << 20
+#: The bytes that every reader or writer of a database locks (sqlite.org/src, os.h: the locking protocol).
+_SHARED_FIRST, _SHARED_BYTES = 0x40000002, 510
+_HEADER, _WAL_HEADER = 100, 32  # bytes (sqlite.org/fileformat2.html)
+
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+}
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA)
+
+
+class Database:
+    """The open file at `path`, made if need be, for its owner only.
+
+    Raises Locked, Damaged or OSError, as every method may (Locked only here). After Damaged, write it anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged = False
+        self._rows_since_checkpoint = 0
+        with contextlib.ExitStack() as stack:
+            # Closed last: closing any descriptor of a file lets go of all locks that the process has on it.
+            self._file = stack.enter_context(WatchedFile(path, _HEADER))
+            with _translated(path):
+                self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+                stack.callback(self._connection.close)
+                configure(self._connection)
+                migrate(self._connection)
+            self._wal = stack.enter_context(WatchedFile(_beside(path, "-wal"), _WAL_HEADER))
+            sync_folder(path.parent)
+            self._file.remember()
+            self._wal.remember()
+            self._opened = stack.pop_all()
+
+    def close(self) -> None:
+        """SQLite copies the write-ahead log into the database and removes it, unless the disk refuses."""
+        self._opened.close()
+
+    def read(self, table: str) -> list[tuple[str, Record]]:
+        """The rows of `table` in the order of their coming. A row that is odd is set aside with one warning for all."""
+        rows, odd = [], []
+        query = f"""
+            SELECT rowid, typeof(id) = 'text' AND typeof(record) = 'text' AND length(CAST(id AS BLOB)) < 1000
+                AND length(CAST(record AS BLOB)) <= {MAX_RECORD} AS fits, id, record FROM {table} ORDER BY rowid
+        """  # noqa: S608  # the names of our own tables
+        with _translated(self.path):
+            cursor = self._connection.execute(
+                f"SELECT rowid, iif(fits, id, NULL), iif(fits, record, NULL) FROM ({query})"  # noqa: S608  # as above
+            )
+            for rowid, key, record in cursor:
+                try:
+                    rows.append((key.decode(), decode(record)))
+                except (AttributeError, ValueError, RecursionError):
+                    odd.append(rowid)
+        if odd:
+            log.warning("%s: set aside %d rows of %s that cannot be read", self.path, len(odd), table)
+            try:
+                self._set_aside_rows(table, odd)
+            except OSError as error:
+                log.warning("%s: they stay where they are for now: %s", self.path, error)
+        return rows
+
+    def write(self, changes: Changes, *, probe: bool = False) -> None:
+        """Have all `changes` on disk, where a restart finds them, or raise and have none of them.
+
+        Without any it looks at the file only, or, to `probe`, also writes. What a raised Damaged leaves is undefined.
+        """
+        self._look()
+        if changes or probe:
+            with self._transaction():
+                self.apply(changes)
+                if probe:
+                    _renew_mark(self._connection)
+            self._look()
+            self._wal.remember()
+            self._rows_since_checkpoint += len(changes)
+        if self._rows_since_checkpoint >= CHECKPOINT_ROWS:
+            with contextlib.suppress(OSError):  # tried again after the next write, which has something to say itself
+                self._checkpoint()
+
+    def begin(self) -> None:
+        """For a new file, which is only `finish`ed or closed: what is applied from now on is one transaction."""
+        with _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def apply(self, changes: Changes) -> None:
+        with _translated(self.path):
+            for table in TABLES:
+                own = [(key, record) for (name, key), record in changes.items() if name == table]
+                self._connection.executemany(
+                    f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",  # noqa: S608
+                    [(key, record) for key, record in own if record not in (None, SET_ASIDE)],
+                )
+                for key in [key for key, record in own if record == SET_ASIDE]:
+                    self._copy_to_unreadable(table, "id", key)
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE id = ?",  # noqa: S608
+                    [(key,) for key, record in own if record in (None, SET_ASIDE)],
+                )
+
+    def finish(self) -> None:
+        """Have all that was applied since `begin` in the one file, and close it."""
+        with _translated(self.path):
+            self._connection.execute("COMMIT")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.close()
+
+    def _look(self) -> None:
+        """Raise Damaged unless both files are under their names, as they were left."""
+        if self.damaged or not (self._file.is_intact() and self._wal.is_intact()):
+            self.damaged = True
+            raise Damaged(f"{self.path} was removed, replaced or cut by somebody else")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with _translated(self.path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            self.damaged = self.damaged or isinstance(error, Damaged)
+            self._wal.remember()  # it may have begun anew
+            raise
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the database, under a new mark; the next write begins the log anew."""
+        try:
+            with _translated(self.path):
+                _renew_mark(self._connection)
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._rows_since_checkpoint = 0
+        finally:
+            self._file.remember()
+            self._wal.forget()
+
+    def _set_aside_rows(self, table: str, rowids: list[int]) -> None:
+        with self._transaction():
+            for rowid in rowids:
+                self._copy_to_unreadable(table, "rowid", rowid)
+                self._connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))  # noqa: S608
+        self._wal.remember()
+
+    def _copy_to_unreadable(self, table: str, column: str, value: object) -> None:
+        self._connection.execute(
+            f"INSERT INTO unreadable SELECT ?, id, record, ? FROM {table} WHERE {column} = ?",  # noqa: S608
+            (table, datetime.now(UTC).isoformat(), value),
+        )
+
+
+def encode(record: Record) -> str:
+    """Raises ValueError for one that is too long."""
+    text = json.dumps(record, separators=(",", ":"))
+    if len(text) > MAX_RECORD:
+        raise ValueError(f"a record of {len(text)} bytes")
+    return text
+
+
+def decode(text: bytes) -> Record:
+    """Raises ValueError or RecursionError."""
+    record = json.loads(text.decode())
+    if not isinstance(record, dict):
+        raise ValueError("no object")
+    return record
+
+
+def begin_anew(path: Path) -> Database:
+    """An empty database beside `path`, in its one transaction. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_unfinished(path)
+    try:
+        fresh = Database(_beside(path, ".new"))
+        fresh.begin()
+    except BaseException:
+        remove_unfinished(path)
+        raise
+    return fresh
+
+
+def discard(fresh: Database, path: Path) -> None:
+    """Leave nothing of it under the name that it began with."""
+    fresh.close()
+    remove_unfinished(path)
+
+
+def put_in_place(fresh: Database, old: Database | None, path: Path) -> Database:
+    """Finish `fresh`, give it the name `path`, and open it there. What lies there goes aside with a warning.
+
+    Raises OSError, also when another server uses what lies there; `old` may be closed by then.
+    """
+    fresh.finish()
+    if old is not None:
+        old.close()
+    if _is_locked(path):
+        raise OSError(errno.EBUSY, "another server is using it", str(path))
+    if (aside := set_aside(path, "replaced")) is not None:
+        log.warning("%s: what was found there is now %s", path, aside)
+    fresh.path.replace(path)
+    try:
+        return Database(path)
+    except (Locked, Damaged) as error:
+        raise OSError(errno.EBUSY, str(error), str(path)) from error
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a server that was killed while it wrote anew has left."""
+    for suffix in _SUFFIXES:
+        _beside(path, ".new" + suffix).unlink(missing_ok=True)
+
+
+def set_aside(path: Path, why: str) -> Path | None:
+    """Rename the database with all that belongs to it; its new name, or None where there is none. Raises OSError."""
+    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    found = False
+    for suffix in _SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            _beside(path, suffix).rename(_beside(aside, suffix))
+            found = True
+    return aside if found else None
+
+
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _renew_mark(connection: sqlite3.Connection) -> None:
+    """Write a random application id, which is in the header, so that no older copy of the file looks like this one."""
+    connection.execute(f"PRAGMA application_id = {secrets.randbits(31)}")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process has the database open. SQLite itself is not asked: it would write into what it finds."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_BYTES, _SHARED_FIRST)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as Locked, Damaged or OSError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = _code(error)
+        if code == sqlite3.SQLITE_BUSY:
+            raise Locked(f"{path.parent}: another server is using this state folder") from error
+        if code in _DAMAGED:
+            raise Damaged(f"{path}: {error}") from error
+        number = _ERRNO.get(code, errno.EIO)
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

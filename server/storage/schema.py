@@ -1,0 +1,53 @@
+"""How the database is set up: its settings, its tables, and the way from older versions of them to this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+#: Those of (id, record) rows.
+TABLES = ("conversions",)
+#: Bytes of the write-ahead log that outlive a checkpoint; rewriting them is faster than letting the file grow again.
+_WAL_KEPT = 16 << 20
+
+
+class Damaged(Exception):
+    """The file is no database of this version, or no longer the one that was written."""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE conversions (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)")
+    connection.execute("CREATE TABLE unreadable (origin, id, record, set_aside_at)")
+
+
+#: Each brings the schema from the version that is its index to the next.
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    connection.text_factory = bytes  # one row that is no UTF-8 must not end the reading of all
+    for setting in (
+        "locking_mode = EXCLUSIVE",  # for good, and without a shared-memory file
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "temp_store = MEMORY",
+        "wal_autocheckpoint = 0",
+        f"journal_size_limit = {_WAL_KEPT}",
+    ):
+        connection.execute(f"PRAGMA {setting}").fetchall()
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this version. Raises Damaged for one that is of a later version, or of somebody else."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return
+    if version > len(MIGRATIONS):
+        raise Damaged(f"its schema is of version {version}, this server's is {len(MIGRATIONS)}")
+    if not version and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise Damaged("it is a database of something else")
+    connection.execute("BEGIN IMMEDIATE")
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
