@@ -52,7 +52,8 @@ def _record(conversion: Conversion) -> Record:
     elif conversion.finished:
         record["progress"] = conversion.progress
         if job.media:
-            record["media"] = dataclasses.asdict(job.media)
+            table = dataclasses.asdict(job.media)
+            record["media"] = {**table, "chapters": list(table["chapters"])}  # as it comes back: JSON has no tuples
     if conversion.status is Status.FAILED and job.error:
         record["error"] = {"code": job.error.code, "message": job.error.message}
     return record
