@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test test-long bench fuzz lint clean
+.PHONY: demo run test test-long bench fuzz lint package clean
 
 demo: .venv/runtime
 	@$(BIN)/ytmp3d demo
@@ -29,8 +29,11 @@ lint: .venv/lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+package: .venv/pip
+	$(BIN)/python -m tests.package
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build dist
 
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ytmp3d needs Python 3.11 or later: make PYTHON=python3.11")'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -15,6 +16,9 @@ PACKAGES = set(SETUP["options"]["packages"].split())
 PATTERNS = {name: value.replace(",", " ").split() for name, value in SETUP["options.package_data"].items()}
 #: What lies in a package's folder and is none of its data.
 FOR_DEVELOPERS = {"README.md"}
+
+#: Nothing that makes YouTube work is held back in CI.
+FLOATING = {"yt-dlp", "yt-dlp-ejs", "deno"}
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
@@ -35,3 +39,17 @@ def test_every_other_file_is_data(folder: str) -> None:
 def test_nothing_that_is_named_is_missing() -> None:
     assert PATTERNS.keys() <= PACKAGES
     assert PATTERNS["ytmp3d.example"] == ["config.example.toml"] and (ROOT / "config.example.toml").is_file()
+
+
+def test_ci_keeps_everything_but_ytdlp_to_the_version_it_passed_with() -> None:
+    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    pinned = {normalized(line) for line in lines if not line.startswith("#")}
+    wanted = SETUP["options"]["install_requires"] + "".join(SETUP["options.extras_require"].values())
+    named = {normalized(line) for line in wanted.split("\n") if line and not line.startswith(("#", "ytmp3d"))}
+    assert named - FLOATING <= pinned and not pinned & FLOATING
+    assert all(re.fullmatch(r"#.*|[\w-]+==[\w.]+", line) for line in lines)
+
+
+def normalized(requirement: str) -> str:
+    """Its name as package indexes write it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=]", requirement)[0]).lower()

@@ -1,0 +1,1 @@
+"""The wheel and the sdist, built and used outside the tree: `make package`, and in CI."""
