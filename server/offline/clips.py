@@ -101,13 +101,17 @@ class Studio:
         """Raises process.ChildFailed when ffmpeg does."""
         return await asyncio.shield(self.start_clip(clip))
 
-    async def thumbnail(self, seed: str) -> Path:
-        """A JPEG of 1280 x 720. Raises process.ChildFailed when ffmpeg does."""
+    def start_thumbnail(self, seed: str) -> asyncio.Task[Path]:
+        """Begins drawing the thumbnail unless it is drawn or being drawn; the task's result is the file."""
 
         async def command() -> list[str]:
             return thumbnail_command(self._ffmpeg, seed)
 
-        return await asyncio.shield(self._once(self._name(seed, "jpg"), command))
+        return self._once(self._name(seed, "jpg"), command)
+
+    async def thumbnail(self, seed: str) -> Path:
+        """A JPEG of 1280 x 720. Raises process.ChildFailed when ffmpeg does."""
+        return await asyncio.shield(self.start_thumbnail(seed))
 
     async def close(self) -> None:
         """Ends what is being made."""

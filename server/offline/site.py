@@ -55,6 +55,8 @@ class Site:
         playable = entry.refusal is None and entry.formats is Formats.AUDIO
         if playable and entry.media not in NEEDLESS and shown.seconds <= LONGEST_AHEAD:
             self._studio.start_clip(shown.clip)
+            if entry.thumbnail is Thumbnail.DRAWN:
+                self._studio.start_thumbnail(entry.video_id)  # a cover that comes late is none
         return web.Response(text=answers.watch_page(shown, entry), content_type="text/html")
 
     async def embed(self, request: web.Request) -> web.StreamResponse:

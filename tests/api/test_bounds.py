@@ -38,7 +38,7 @@ async def convert_many(api: Api, begin: int, count: int) -> None:
         answer = await api.post("/batch-convert", {"urls": urls})
         assert answer.status == 200, answer
         conversion_id = answer.json["jobs"][-1]["conversion_id"]
-        done = await api.status(conversion_id, wait=9)
+        done = await api.status(conversion_id, wait=50)
         assert done["status"] == "completed"
         assert (await api.get(link(conversion_id))).status == 200
         assert (await api.get(f"/status/{conversion_id}/events")).status == 200
@@ -112,7 +112,7 @@ async def test_readers_that_do_not_read_cost_little_memory(tmp_path: Path, reade
         for _, writer in opened:
             writer.transport.abort()
         take.finish()
-        assert (await api.status(conversion_id, wait=9))["status"] == "completed"
+        assert (await api.status(conversion_id, wait=50))["status"] == "completed"
         assert len((await api.get(link(conversion_id))).body) == 28 << 20
 
 

@@ -63,7 +63,7 @@ async def test_live_answers_are_as_described(tmp_path: Path) -> None:
         ask = Described(api)
         made = (await ask("POST", "/convert", {"url": watch("made-------")}, status=200)).json
         one = {"conversion_id": made["conversion_id"]}
-        await ask("GET", "/status/{conversion_id}", values=one, headers={"Prefer": "wait=5"}, status=200)
+        await ask("GET", "/status/{conversion_id}", values=one, headers={"Prefer": "wait=50"}, status=200)
         await ask("POST", "/convert", {"url": watch("led--------")}, headers={"Prefer": "wait=0"}, status=200)
         await ask("POST", "/batch-convert", {"urls": [watch("made-------"), watch("led--------")]}, status=200)
         await ask("GET", "/status", status=200)
@@ -98,7 +98,7 @@ async def test_a_failed_conversion_is_as_described(tmp_path: Path) -> None:
         conversion = await api.convert("led--------")
         one = {"conversion_id": conversion["conversion_id"]}
         (await api.studio.take("led--------")).fail(errors.VideoPrivate())
-        answer = await ask("GET", "/status/{conversion_id}", values=one, headers={"Prefer": "wait=5"}, status=200)
+        answer = await ask("GET", "/status/{conversion_id}", values=one, headers={"Prefer": "wait=50"}, status=200)
         assert answer.json["error"]["code"] == "VIDEO_PRIVATE"
         answer = await ask("GET", "/static/downloads/{conversion_id}.mp3", values=one, key=None, status=404)
         assert answer.code == "VIDEO_PRIVATE"

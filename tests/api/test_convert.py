@@ -56,7 +56,7 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     take.grow(b"", 100)
     assert (await api.status(conversion_id))["progress"] == 99, "100 is for what is completed"
     take.finish()
-    last = await api.status(conversion_id, wait=5)
+    last = await api.status(conversion_id, wait=50)
     assert (last["status"], last["progress"], last["file_size"]) == ("completed", 100, 5)
     assert moment(last["created_at"]) <= moment(last["started_at"]) <= moment(last["finished_at"])
     assert (moment(last["expires_at"]) - moment(last["finished_at"])).total_seconds() == pytest.approx(86_400, abs=1)
@@ -113,7 +113,7 @@ async def test_a_batch_answers_in_the_order_of_its_urls(api: Api) -> None:
     assert answer.status == 200 and [job["url"] for job in jobs] == urls
     assert all(job.keys() == FIELDS and job["bitrate_kbps"] == 128 for job in jobs)
     assert len({job["conversion_id"] for job in jobs}) == 4
-    done = [await api.status(job["conversion_id"], wait=5) for job in jobs]
+    done = [await api.status(job["conversion_id"], wait=50) for job in jobs]
     assert [job["status"] for job in done] == ["completed"] * 4
 
 
@@ -121,7 +121,7 @@ async def test_a_batch_fails_only_where_the_source_says_so(api: Api) -> None:
     urls = [watch("led-private"), watch("good-video-")]
     jobs = (await api.post("/batch-convert", {"urls": urls})).json["jobs"]
     (await api.studio.take("led-private")).fail(errors.VideoPrivate())
-    failed, made = [await api.status(job["conversion_id"], wait=5) for job in jobs]
+    failed, made = [await api.status(job["conversion_id"], wait=50) for job in jobs]
     assert (failed["status"], made["status"]) == ("failed", "completed")
     assert failed["error"] == {"code": "VIDEO_PRIVATE", "message": errors.VideoPrivate.text, "retryable": False}
     assert failed["download_url"] is None and failed["finished_at"] and failed["expires_at"]
@@ -133,7 +133,7 @@ async def test_a_job_error_is_told_on_the_status_and_on_the_link(api: Api, code:
     conversion_id = (await api.convert("led-failing"))["conversion_id"]
     for attempt in range(2 if error.retried else 1):
         (await api.studio.take("led-failing", attempt + 1)).fail(error())
-    failed = await api.status(conversion_id, wait=5)
+    failed = await api.status(conversion_id, wait=50)
     assert failed["error"] == {"code": code, "message": error.text, "retryable": error.retryable}
     download = await api.get(link(conversion_id), key=None)
     assert (download.status, download.code, download.message) == (404, code, error.text)
@@ -144,7 +144,7 @@ async def test_a_failure_nobody_foresaw_shows_nothing_of_the_host(api: Api) -> N
     conversion_id = (await api.convert("led-failing"))["conversion_id"]
     for attempt in (1, 2):
         (await api.studio.take("led-failing", attempt)).fail(RuntimeError("/home/secret/path"))
-    failed = await api.status(conversion_id, wait=5)
+    failed = await api.status(conversion_id, wait=50)
     assert failed["error"]["code"] == "INTERNAL_ERROR" and "secret" not in failed["error"]["message"]
 
 
@@ -155,7 +155,7 @@ async def test_twenty_simultaneous_requests_are_one_piece_of_work(api: Api) -> N
     take = await api.studio.take("led-twenty-")
     take.grow(b"the same sound")
     take.finish()
-    done = await asyncio.gather(*(api.status(one, key=(KEY, OTHER)[n % 2], wait=5) for n, one in enumerate(ids)))
+    done = await asyncio.gather(*(api.status(one, key=(KEY, OTHER)[n % 2], wait=50) for n, one in enumerate(ids)))
     assert {job["status"] for job in done} == {"completed"}
     assert {(await api.get(link(one), key=None)).body for one in ids} == {b"the same sound"}
     assert api.studio.videos == ["led-twenty-"]
@@ -181,11 +181,11 @@ async def test_another_quality_is_other_work(api: Api) -> None:
 async def test_failed_work_is_not_shared_with_who_asks_later(api: Api) -> None:
     conversion_id = (await api.convert("led-once---"))["conversion_id"]
     (await api.studio.take("led-once---")).fail(errors.VideoPrivate())
-    await api.status(conversion_id, wait=5)
+    await api.status(conversion_id, wait=50)
     again = await api.convert("led-once---")
     (await api.studio.take("led-once---", 2)).grow(b"public now")
     (await api.studio.take("led-once---", 2)).finish()
-    assert (await api.status(again["conversion_id"], wait=5))["status"] == "completed"
+    assert (await api.status(again["conversion_id"], wait=50))["status"] == "completed"
     assert (await api.status(conversion_id))["status"] == "failed"
 
 

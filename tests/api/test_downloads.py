@@ -208,7 +208,7 @@ async def test_the_cover_is_shown_from_here(api: Api) -> None:
     assert (early.status, early.body, early.headers["Content-Type"]) == (200, b"\xff\xd8 a jpeg", "image/jpeg")
     take.grow(b"sound")
     take.finish()
-    done = await api.status(conversion_id, wait=5)
+    done = await api.status(conversion_id, wait=50)
     assert (await api.get(cover, key=None)).body == b"\xff\xd8 a jpeg"
     assert done["thumbnail_url"].endswith(cover)
     await api.request("DELETE", f"/status/{conversion_id}")
@@ -243,7 +243,7 @@ async def test_a_reader_in_the_middle_gets_it_whole_when_the_file_goes(
     content = bytes(range(256)) * (40 << 10)  # 10 MiB, more than the sockets hold
     take.grow(content)
     take.finish()
-    await api.status(conversion_id, wait=5)
+    await api.status(conversion_id, wait=50)
     async with api.connected() as (reader, writer):
         writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         status, headers = await read_head(reader)

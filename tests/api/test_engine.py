@@ -84,7 +84,7 @@ async def test_a_batch_does_not_make_another_key_wait_for_all_of_it(start_api: S
     await api.post("/batch-convert", {"urls": [watch(f"batch-{n:05d}") for n in range(50)]}, key=KEY)
     single = await api.convert("single-vid-", key=OTHER)
     await finish(api, "led-first--")
-    await api.status(single["conversion_id"], key=OTHER, wait=5)
+    await api.status(single["conversion_id"], key=OTHER, wait=50)
     await eventually(lambda: len(api.studio.takes) == 52)
     assert api.studio.videos.index("single-vid-") <= 2
 

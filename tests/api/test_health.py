@@ -105,7 +105,7 @@ async def test_metrics_count_what_happens(api: Api) -> None:
     body = (await api.get(link(made["conversion_id"]))).body
     failing = (await api.convert("led-failing"))["conversion_id"]
     (await api.studio.take("led-failing")).fail(errors.VideoPrivate())
-    await api.status(failing, wait=5)
+    await api.status(failing, wait=50)
     cancelled = (await api.convert("led-running"))["conversion_id"]
     await api.studio.take("led-running")
     running = await counted(api)

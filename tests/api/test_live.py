@@ -119,7 +119,7 @@ async def test_a_range_of_an_unfinished_file_is_the_whole_and_can_be_resumed_lat
         assert await anext(read_chunks(reader)) == b"0123456789"
     take.grow(b"abcdef")
     take.finish()
-    await api.status(conversion_id, wait=5)
+    await api.status(conversion_id, wait=50)
     rest = await api.get(link(conversion_id), headers={"Range": "bytes=10-"})
     assert (rest.status, rest.body) == (206, b"abcdef")
 
@@ -217,7 +217,7 @@ async def test_a_reader_that_leaves_harms_nobody_and_is_no_error(api: Api, caplo
         take.grow(b"three ")
         await asyncio.sleep(0.01)
     take.finish()
-    assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+    assert (await api.status(conversion_id, wait=50))["status"] == "completed"
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -225,7 +225,7 @@ async def test_a_reader_that_leaves_a_finished_file_is_no_error(api: Api, caplog
     conversion_id, take = await started(api)
     take.grow(b"x" * LARGE)
     take.finish()
-    await api.status(conversion_id, wait=5)
+    await api.status(conversion_id, wait=50)
     for _ in range(5):
         async with api.connected() as (reader, writer):
             writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -244,7 +244,7 @@ async def test_a_reader_that_stalls_holds_nobody_back(api: Api) -> None:
             take.grow(b"b" * 100)
             take.finish()
             assert sum([len(chunk) async for chunk in quick]) == LARGE + 100
-        assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+        assert (await api.status(conversion_id, wait=50))["status"] == "completed"
         assert sum([len(chunk) async for chunk in stalled]) > LARGE / 2, "and gets the rest all the same"
 
 
@@ -277,7 +277,7 @@ async def test_nothing_to_send_for_long_is_not_ready(api: Api, monkeypatch: pyte
     assert int(answer.headers["Retry-After"]) > 0
     take.grow(b"it")
     take.finish()
-    assert (await api.status(conversion_id, wait=5))["status"] == "completed"
+    assert (await api.status(conversion_id, wait=50))["status"] == "completed"
 
 
 async def test_patience_counts_from_the_request_on_whatever_else_happens(
@@ -321,7 +321,7 @@ async def test_what_is_made_between_a_last_look_and_the_end_is_read_too(
             if not chunk and not take.end.done():
                 take.grow(b"the end")
                 take.finish()
-                await api.status(conversion_id, wait=5)
+                await api.status(conversion_id, wait=50)
             return chunk
 
     @asynccontextmanager

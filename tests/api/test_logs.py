@@ -170,7 +170,7 @@ async def test_every_request_is_a_line(api: Api, lines: pytest.LogCaptureFixture
 async def test_the_stages_of_a_conversion_name_the_request_that_began_it(
     api: Api, lines: pytest.LogCaptureFixture
 ) -> None:
-    await api.post("/convert", {"url": watch("some-video-")}, headers={"X-Request-ID": UUID, "Prefer": "wait=5"})
+    await api.post("/convert", {"url": watch("some-video-")}, headers={"X-Request-ID": UUID, "Prefer": "wait=50"})
     stages = [text for text in texts(lines.records) if "job some-video- 320" in text]
     assert stages and all(f"id={UUID}" in text for text in stages)
 
@@ -202,7 +202,7 @@ async def test_no_line_of_a_busy_server_holds_a_secret(api: Api, lines: pytest.L
     ids = [(await api.made("some-video-"))["conversion_id"], (await api.convert("led-failing"))["conversion_id"]]
     for attempt in (1, 2):
         (await api.studio.take("led-failing", attempt)).fail(RuntimeError(f"no file for {ids[1]}"))
-    await api.status(ids[1], wait=5)
+    await api.status(ids[1], wait=50)
     for one in ids:
         await api.get(link(one))
         await api.get(f"/status/{one}", key=OTHER)

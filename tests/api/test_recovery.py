@@ -249,7 +249,7 @@ async def test_every_id_answers_the_same_after_a_restart(tmp_path: Path, monkeyp
         await api.request("DELETE", f"/status/{cancelled}")
         removed = (await api.made("gone-video-"))["conversion_id"]
         await api.request("DELETE", f"/status/{removed}")
-        await api.status(failed, wait=5)
+        await api.status(failed, wait=50)
         ids = [made, failed, cancelled]
         before = await shown(api, ids)
         headers = (await api.get(link(made))).headers
@@ -284,7 +284,7 @@ async def test_what_was_not_finished_is_made_after_the_restart(tmp_path: Path) -
             take = await api.studio.take(video_id)
             take.grow(b"whole")
             take.finish()
-        assert [(await api.status(one, wait=5))["status"] for one in ids] == ["completed"] * 2
+        assert [(await api.status(one, wait=50))["status"] for one in ids] == ["completed"] * 2
 
 
 async def test_a_file_nobody_knows_of_goes_and_a_known_one_stays(tmp_path: Path) -> None:

@@ -378,7 +378,7 @@ async def test_downloads_that_nobody_reads_hold_up_the_end_for_two_seconds(tmp_p
         for video in ("led-whole--", "led-growing"):
             (await api.studio.take(video)).grow(b"x" * (16 << 20))
         (await api.studio.take("led-whole--")).finish()
-        await api.status(whole, wait=5)
+        await api.status(whole, wait=50)
         for conversion_id in (whole, growing):
             reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
             opened.append(writer)

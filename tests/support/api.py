@@ -37,7 +37,7 @@ KEYS = {KEY: Key("anna", UNLIMITED), OTHER: Key("ben", UNLIMITED)}
 MEDIA = Media("A Title", "An Artist", 12.5, "2026-01-31", Source("opus", 141))
 CODES = errors.REQUEST_ERRORS.keys() | errors.JOB_ERRORS.keys()
 #: No test waits longer for anything, in seconds.
-SOON = 10
+SOON = 60
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class Api:
     async def made(self, video_id: str, quality: str = "high", *, key: str = KEY) -> Any:
         """A completed conversion."""
         accepted = await self.convert(video_id, quality, key=key)
-        conversion = await self.status(accepted["conversion_id"], key=key, wait=5)
+        conversion = await self.status(accepted["conversion_id"], key=key, wait=50)
         assert conversion["status"] == "completed", conversion
         return conversion
 

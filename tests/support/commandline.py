@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 
 from server.offline.keys import TABLE
-from support.serverprocess import ROOT, START_SECONDS, until
+from support.serverprocess import PATIENT, ROOT, until
 
 UNLIMITED = TABLE[0].key
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def ytmp3d(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +45,7 @@ class Started:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
         self._process.send_signal(number)
-        return self._process.wait(40)
+        return self._process.wait(PATIENT)
 
     def convert(self, video_id: str, quality: str = "low") -> dict[str, object]:
         """The conversion once it has ended."""
@@ -58,8 +59,23 @@ class Started:
         converted: dict[str, object] = answer.json()
         return converted
 
+    def convert_with_cover(self, video_id: str) -> dict[str, object]:
+        """A completed conversion; made anew where a busy machine took longer than a cover is waited for."""
+
+        def covered() -> dict[str, object] | None:
+            converted = self.convert(video_id)
+            assert converted["status"] == "completed", converted
+            if converted["thumbnail_url"]:
+                return converted
+            head = {"Authorization": f"Bearer {UNLIMITED}"}
+            requests.delete(f"{self.url}/status/{converted['conversion_id']}", headers=head, timeout=PATIENT)
+            return None
+
+        found: dict[str, object] = until(covered, what="the cover came in time")
+        return found
+
     def download(self, converted: dict[str, object]) -> bytes:
-        answer = requests.get(str(converted["download_url"]), timeout=30)
+        answer = requests.get(str(converted["download_url"]), timeout=PATIENT)
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -75,17 +91,17 @@ def started(beside: Path, *arguments: object, cwd: Path = ROOT, **environment: s
             command, cwd=cwd, env=_environment(environment), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
     try:
-        until(lambda: port_file.exists() or process.poll() is not None, START_SECONDS, "the server listens")
+        until(lambda: port_file.exists() or process.poll() is not None, PATIENT, "the server listens")
         assert process.poll() is None, outputs[1].read_text()
         yield Started(process, port_file, *outputs)
     finally:
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(40)
+                process.wait(PATIENT)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
+                process.wait(PATIENT)
 
 
 def _command(arguments: tuple[object, ...]) -> list[str]:

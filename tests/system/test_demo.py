@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mutagen.mp3 import MP3
-from support.commandline import ytmp3d
+from support.commandline import Here, ytmp3d
 from support.serverprocess import ROOT
 
 
@@ -34,8 +34,8 @@ def test_a_conversion_that_fails_is_one_line_and_leaves_no_file(tmp_path: Path) 
     assert list((tmp_path / "demo-output").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(here: Here, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output, why in (("file/below", "Not a directory"), ("/proc", "No such file or directory")):
-        done = ytmp3d("demo", "--output", output, cwd=tmp_path)
+        done = here("demo", "--output", output)
         assert (done.returncode, done.stderr) == (2, f"ytmp3d: --output {output}: {why}\n")

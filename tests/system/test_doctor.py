@@ -11,7 +11,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
-from support.commandline import ytmp3d
+from support.commandline import Here, ytmp3d
 from support.findings import gathered, only, with_
 from support.serverprocess import ROOT
 
@@ -56,16 +56,16 @@ def test_a_healthy_box_has_no_problem_and_exit_status_0(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "keys.toml", "keys.toml.lock"]
 
 
-def test_without_a_configuration_the_defaults_are_examined(tmp_path: Path) -> None:
-    found = lines(ytmp3d("doctor", cwd=tmp_path).stdout)
+def test_without_a_configuration_the_defaults_are_examined(here: Here) -> None:
+    found = lines(here("doctor").stdout)
     assert found[0][:2] == (OK, "ytmp3d") and found[0][2].startswith(f"{__version__}, Python 3.")
     assert found[1][:2] == (OK, "config")
     assert found[1][2] == f"no config.toml: every setting has its default, as in {ROOT / 'config.example.toml'}"
     assert found[2][:2] == (WARNING, "keys") and "python -m server keys create NAME" in found[2][2]
 
 
-def test_a_bad_configuration_is_the_only_finding(tmp_path: Path) -> None:
-    done = ytmp3d("doctor", "--config", written(tmp_path, "[jobs]\nslots = -1\n"), cwd=tmp_path)
+def test_a_bad_configuration_is_the_only_finding(here: Here, tmp_path: Path) -> None:
+    done = here("doctor", "--config", written(tmp_path, "[jobs]\nslots = -1\n"))
     assert done.returncode == 1
     _, (level, subject, text) = lines(done.stdout)
     assert (level, subject) == (PROBLEM, "config")

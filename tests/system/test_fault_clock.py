@@ -82,7 +82,7 @@ def jump_seen_in(moment: str) -> float:
 
 def convert_slowly(server: ServerProcess, quality: str) -> str:
     conversion = server.convert(SLOW, quality)
-    until(lambda: server.has_audio(conversion), 15)
+    until(lambda: server.has_audio(conversion))
     return conversion
 
 

@@ -58,7 +58,7 @@ def full(disk: Path, new_server: NewServer) -> tuple[ServerProcess, Path, dict[s
     assert {server.finished(conversion)["status"] for conversion in done} == {"completed"}
     kept = {conversion: server.download(conversion) for conversion in done}
     struck = server.convert(SLOW)
-    until(lambda: server.has_audio(struck), 10)
+    until(lambda: server.has_audio(struck))
     fill(disk)
     return server, disk, kept, struck
 
@@ -67,9 +67,9 @@ def test_a_full_disk_fails_what_it_must_refuses_new_and_recovers(
     full: tuple[ServerProcess, Path, dict[str, bytes], str],
 ) -> None:
     server, disk, kept, struck = full
-    failed = server.finished(struck, 10)
+    failed = server.finished(struck)
     assert (failed["status"], failed["error"]["code"], failed["error"]["retryable"]) == ("failed", "DISK_FULL", True)
-    until(lambda: server.staged() == [], 2)
+    until(lambda: server.staged() == [])
     for _ in range(3):
         fill(disk)
         refused = post(server, "refused-001")
@@ -82,9 +82,9 @@ def test_a_full_disk_fails_what_it_must_refuses_new_and_recovers(
         assert server.download(conversion) == content
 
     (disk / "filler").unlink()
-    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, 15, "it recovers")
+    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, what="it recovers")
     assert server.finished(accepted.json["conversion_id"])["status"] == "completed"
-    until(lambda: server.request("GET", "/readyz").status == 200, 10, "it is ready again")
+    until(lambda: server.request("GET", "/readyz").status == 200, what="it is ready again")
     server.kill()
     server.start()
     for conversion, content in kept.items():
@@ -98,7 +98,7 @@ def test_a_restart_on_a_full_disk_keeps_everything_and_recovers(
     full: tuple[ServerProcess, Path, dict[str, bytes], str],
 ) -> None:
     server, disk, kept, struck = full
-    server.finished(struck, 10)
+    server.finished(struck)
     for _ in range(2):
         fill(disk)
         server.kill()
@@ -108,7 +108,7 @@ def test_a_restart_on_a_full_disk_keeps_everything_and_recovers(
             assert server.download(conversion) == content
         assert post(server, "refused-001").status == 503
     (disk / "filler").unlink()
-    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, 15, "it recovers")
+    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, what="it recovers")
     assert server.finished(accepted.json["conversion_id"])["status"] == "completed"
 
 
@@ -117,14 +117,14 @@ def test_what_was_accepted_before_the_disk_filled_up_still_ends(disk: Path, new_
     server.start()
     running = server.convert(SLOW)
     waiting = [server.convert(f"waiting-{number:03}") for number in range(3)]
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     fill(disk)
     for conversion in [running, *waiting]:
-        failed = server.finished(conversion, 20)
+        failed = server.finished(conversion)
         assert (failed["status"], failed["error"]["code"]) == ("failed", "DISK_FULL")
         fill(disk)
     assert server.artifacts() == []
-    until(lambda: server.staged() == [], 2)
+    until(lambda: server.staged() == [])
 
 
 def test_the_budget_takes_the_least_recently_used_that_nobody_reads(new_server: NewServer) -> None:
@@ -162,11 +162,11 @@ def test_a_reader_in_mid_file_gets_it_whole_though_it_is_removed(new_server: New
     (path,) = server.artifacts()
     with stalled_download(server, conversion) as response:
         assert server.request("DELETE", f"/status/{conversion}").status == 200
-        until(lambda: server.artifacts() == [], 5)
+        until(lambda: server.artifacts() == [])
         assert server.request("GET", link(conversion)).status == 404
         assert path.name.encode() in open_files(server.pid)
         assert response.read() == content
-    until(lambda: path.name.encode() not in open_files(server.pid), 5, "the file is closed")
+    until(lambda: path.name.encode() not in open_files(server.pid), what="the file is closed")
     assert {entry.name for entry in server.downloads.iterdir()} == {".staging", ".lock"}
 
 
@@ -174,23 +174,23 @@ def test_a_live_reader_of_a_cancelled_conversion_is_cut(new_server: NewServer) -
     server = new_server()
     server.start()
     conversion = server.convert(SLOW)
-    until(lambda: server.has_audio(conversion), 10)
+    until(lambda: server.has_audio(conversion))
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(server.download, conversion)
-        until(lambda: b"audio.part" in open_files(server.pid), 5)
+        until(lambda: b"audio.part" in open_files(server.pid))
         assert server.request("DELETE", f"/status/{conversion}").json["status"] == "cancelled"
         with pytest.raises((OSError, http.client.HTTPException)):
             reader.result(5)
-    until(lambda: server.staged() == [], 5)
+    until(lambda: server.staged() == [])
     assert server.artifacts() == []
     server.signal(signal.SIGTERM)
-    assert server.wait(5) == 0
+    assert server.wait() == 0
 
 
 def make_large(server: ServerProcess, video: str, size: int) -> None:
     """Restart the server with a finished file too large for the sockets' buffers, as an hour of music would be."""
     server.signal(signal.SIGTERM)
-    assert server.wait(5) == 0
+    assert server.wait() == 0
     (path,) = server.downloads.glob(f"{video}-*.mp3")
     content = path.read_bytes()
     path.write_bytes(content + bytes(size - len(content)))

@@ -83,7 +83,7 @@ def test_nothing_acknowledged_is_lost_to_kills_at_random_moments(new_server: New
             gone.set()
             for client in clients:
                 client.result(90)
-        until(lambda: not server.processes(), 5, "no child outlives the server")
+        until(lambda: not server.processes(), what="no child outlives the server")
     server.start()
     assert load.acknowledged
     ends = Counter(server.finished(conversion_id)["status"] for conversion_id in load.acknowledged)
@@ -106,16 +106,16 @@ def test_an_attempt_cut_by_the_servers_own_end_is_no_failed_attempt(
     server.start()
     running, queued = server.convert(SLOW), server.convert("plain-video")
     for _ in range(3):
-        until(lambda: server.has_audio(running), 10)
+        until(lambda: server.has_audio(running))
         assert server.status(queued)["status"] == "queued"
         with ThreadPoolExecutor(1) as pool:
             reader = pool.submit(server.download, running)
-            until(lambda: b"audio.part" in open_files(server.pid), 5, "the reader has the growing file open")
+            until(lambda: b"audio.part" in open_files(server.pid), what="the reader has the growing file open")
             server.signal(number)
-            assert server.wait(5) == (0 if number is signal.SIGTERM else -number)
+            assert server.wait() == (0 if number is signal.SIGTERM else -number)
             with pytest.raises(BROKEN):
                 reader.result(5)
-        until(lambda: not server.processes(), 5, "no child outlives the server")
+        until(lambda: not server.processes(), what="no child outlives the server")
         if number is signal.SIGTERM:
             assert server.staged() == []
         server.start()
@@ -130,8 +130,8 @@ def test_what_ends_the_server_ten_times_is_given_up(new_server: NewServer) -> No
     server.start()
     running, queued = server.convert(SLOW), server.convert("plain-video")
     for _ in range(10):
-        until(lambda: server.status(running)["status"] == "processing", 10)
-        until(server.running_ffmpeg, 10)
+        until(lambda: server.status(running)["status"] == "processing")
+        until(server.running_ffmpeg)
         server.kill()
         server.start()
     failed = server.status(running)
@@ -144,18 +144,18 @@ def test_sigterm_lets_what_runs_finish_and_keeps_what_waits(new_server: NewServe
     server = new_server("[jobs]\nslots = 1")
     server.start()
     running = server.convert(SLOW)
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     queued = server.convert("plain-video")
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(server.download, running)
-        until(lambda: b"audio.part" in open_files(server.pid), 5, "the reader has the growing file open")
+        until(lambda: b"audio.part" in open_files(server.pid), what="the reader has the growing file open")
         server.signal(signal.SIGTERM)
-        refused = until(lambda: refusal(server), 2, "new conversions are refused")
+        refused = until(lambda: refusal(server), what="new conversions are refused")
         assert refused.json["error"]["code"] == "SHUTTING_DOWN"
         assert int(refused.headers["Retry-After"]) > 0
         content = reader.result(25)
-    assert server.wait(5) == 0
-    until(lambda: not server.processes(), 1)
+    assert server.wait() == 0
+    until(lambda: not server.processes())
     server.start()
     assert server.status(running)["status"] == "completed"
     assert server.download(running) == content
@@ -166,12 +166,12 @@ def test_sigterm_ends_in_time_when_the_grace_is_over(new_server: NewServer) -> N
     server = new_server("[server]\nshutdown_grace = 2")
     server.start()
     running = server.convert(SLOW)
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     asked = time.monotonic()
     server.signal(signal.SIGTERM)
-    assert server.wait(6) == 0
+    assert server.wait() == 0
     assert time.monotonic() - asked >= 1.9
-    until(lambda: not server.processes(), 1)
+    until(lambda: not server.processes())
     assert server.staged() == []
 
 
@@ -179,12 +179,12 @@ def test_a_second_signal_ends_now(new_server: NewServer) -> None:
     server = new_server()
     server.start()
     running = server.convert(SLOW)
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     server.signal(signal.SIGTERM)
-    until(lambda: refusal(server), 2, "the first signal was seen")
+    until(lambda: refusal(server), what="the first signal was seen")
     server.signal(signal.SIGTERM)
-    assert server.wait(1) != 0
-    until(lambda: not server.processes(), 5, "no child outlives the server")
+    assert server.wait() != 0
+    until(lambda: not server.processes(), what="no child outlives the server")
     server.start()
     assert server.status(running)["status"] in ("queued", "processing")
 
@@ -195,7 +195,7 @@ def test_a_second_server_on_the_same_state_says_so_and_exits(new_server: NewServ
     conversion = first.convert("plain-video")
     second = new_server(folder=first.folder)
     second.launch()
-    assert second.wait(15) == 2
+    assert second.wait() == 2
     assert "another server is using this state folder" in second.log
     assert first.finished(conversion)["status"] == "completed"
     assert first.finished(first.convert("other-video"))["status"] == "completed"

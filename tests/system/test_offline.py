@@ -130,7 +130,7 @@ def heard(path: str) -> float:
             [FFMPEG, "-hide_banner", "-xerror", "-i", "pipe:0", "-map", "0:a", *copying, "-f", "null", "-"],
             stdin=file,
             capture_output=True,
-            timeout=30,
+            timeout=60,
             check=True,
         )
     hours, minutes, seconds = re.findall(rb"time=(\d+):(\d+):([\d.]+)", done.stderr)[-1]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.commandline import Started, started, ytmp3d
+from support.commandline import Here, Started, started, ytmp3d
 from support.serverprocess import ROOT
 
 #: Where a mode may be known: what starts it, and what it is configured by.
@@ -46,7 +46,7 @@ def test_no_file_is_outside_its_state_folder(short: Path) -> None:
     with started(short / "it", "--offline", "--state", "../state", cwd=cwd, **environment) as server:
         assert server.convert("x-js-------")["status"] == "completed"  # runs Deno too, which would keep a cache
         assert server.convert("x-private--")["status"] == "failed"
-        assert requests.get(f"{server.url}/readyz", timeout=30).status_code == 200
+        assert requests.get(f"{server.url}/readyz", timeout=60).status_code == 200
         while_running = files(short)
         assert server.stop() == 0
     own = {"cwd", "home", "tmp", "state", "it.port", "it.stdout", "it.stderr"}
@@ -85,7 +85,7 @@ def test_a_state_folder_is_found_again(tmp_path: Path) -> None:
         assert server.stop() == 0
     with started(tmp_path / "second", *arguments) as server:
         link = f"{server.url}/static/downloads/{made['conversion_id']}.mp3"
-        assert requests.get(link, timeout=30).content == content
+        assert requests.get(link, timeout=60).content == content
 
 
 # ---- ports and addresses
@@ -94,33 +94,33 @@ def test_a_state_folder_is_found_again(tmp_path: Path) -> None:
 def test_the_port_file_holds_the_port_while_the_server_listens(tmp_path: Path) -> None:
     with started(tmp_path / "it", "--offline") as server:
         assert server.stdout.startswith(f"ytmp3d listens on {server.url}\n")
-        assert requests.get(f"{server.url}/readyz", timeout=30).json()["status"] == "ready"
+        assert requests.get(f"{server.url}/readyz", timeout=60).json()["status"] == "ready"
         assert server.stop() == 0
         assert not server.port_file.exists()
 
 
 @pytest.mark.parametrize("option", ["--port-file", "--state"])
-def test_a_path_that_cannot_be_is_one_line(tmp_path: Path, option: str) -> None:
+def test_a_path_that_cannot_be_is_one_line(here: Here, tmp_path: Path, option: str) -> None:
     (tmp_path / "file").touch()
-    done = ytmp3d("serve", "--offline", "--port", 0, option, "file/below", cwd=tmp_path)
+    done = here("serve", "--offline", "--port", 0, option, "file/below")
     assert (done.returncode, done.stderr) == (2, f"ytmp3d: {option} file/below: Not a directory\n")
 
 
 @pytest.mark.parametrize("arguments", [["--state", "x"], ["--allow-remote"]])
-def test_options_of_offline_mode_are_refused_without_it(tmp_path: Path, arguments: list[str]) -> None:
-    done = ytmp3d("serve", *arguments, cwd=tmp_path)
+def test_options_of_offline_mode_are_refused_without_it(here: Here, tmp_path: Path, arguments: list[str]) -> None:
+    done = here("serve", *arguments)
     assert (done.returncode, done.stderr) == (2, f"ytmp3d: {arguments[0]} goes with --offline\n")
     assert files(tmp_path) == set()
 
 
-def test_it_listens_beyond_this_machine_only_when_told_to(tmp_path: Path) -> None:
-    refused = ytmp3d("serve", "--offline", "--host", "0.0.0.0", "--port", 0, cwd=tmp_path)  # noqa: S104  # refused
+def test_it_listens_beyond_this_machine_only_when_told_to(here: Here, tmp_path: Path) -> None:
+    refused = here("serve", "--offline", "--host", "0.0.0.0", "--port", 0)  # noqa: S104  # refused
     assert refused.returncode == 2 and "Add --allow-remote" in refused.stderr
     host = ("--offline", "--host", "0.0.0.0", "--allow-remote")  # noqa: S104  # what is tested
     with started(tmp_path / "it", *host) as server:
         assert server.stderr == "warning: anybody who reaches this address can use this server: its keys are public\n"
         elsewhere = server.url.replace("127.0.0.1", "127.0.0.2")  # another address of this machine's
-        assert requests.get(f"{elsewhere}/healthz", timeout=10).status_code == 200
+        assert requests.get(f"{elsewhere}/healthz", timeout=60).status_code == 200
         made = server.convert("x-1-second-")
         assert str(made["download_url"]).startswith(server.url), "links lead to where the client asked"
 
@@ -133,9 +133,9 @@ def test_servers_side_by_side_share_nothing(tmp_path: Path) -> None:
         assert one.url != other.url
         made = one.convert("x-1-second-")
         head = {"Authorization": "Bearer test-unlimited"}
-        elsewhere = requests.get(f"{other.url}/status/{made['conversion_id']}", headers=head, timeout=10)
+        elsewhere = requests.get(f"{other.url}/status/{made['conversion_id']}", headers=head, timeout=60)
         assert elsewhere.status_code == 404
-        assert requests.get(f"{other.url}/status", headers=head, timeout=10).json()["jobs"] == []
+        assert requests.get(f"{other.url}/status", headers=head, timeout=60).json()["jobs"] == []
 
 
 def test_one_state_folder_is_for_one_server(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_the_same_id_is_the_same_on_every_server(tmp_path: Path) -> None:
     def made_by(server: Started) -> list[tuple[object, ...]]:
         made = []
         for video_id in ids:
-            one = server.convert(video_id)
-            content, cover = (server.download(one), requests.get(str(one["thumbnail_url"]), timeout=10).content)
+            one = server.convert_with_cover(video_id)
+            content, cover = (server.download(one), requests.get(str(one["thumbnail_url"]), timeout=60).content)
             digests = [hashlib.sha256(each).hexdigest() for each in (content, cover)]
             made.append((one["title"], one["artist"], one["duration"], one["file_size"], *digests))
         return made

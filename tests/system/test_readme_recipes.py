@@ -43,7 +43,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def check_nothing_is_left(environment: dict[str, str], folder: Path, *files: str) -> None:
     """No process, and in `folder`, where the recipe ran, only these files."""
-    until(lambda: not any(marked(one.pid, environment[MARK]) for one in all_processes()), 10, "no process is left")
+    until(lambda: not any(marked(one.pid, environment[MARK]) for one in all_processes()), what="no process is left")
     assert {path.name for path in folder.iterdir()} == set(files)
 
 
@@ -87,4 +87,4 @@ def test_the_tables_of_readme_code_and_description_are_one(tmp_path: Path) -> No
     assert rows("API key") == [[one["key"], one["behaviour"]] for one in in_code["keys"]]
     assert rows("video id") == [[one["id"], one["outcome"], one["summary"]] for one in in_code["videos"]]
     with started(tmp_path / "it", "--offline") as server:
-        assert requests.get(f"{server.url}/openapi.json", timeout=10).json()["x-reserved"] == in_code
+        assert requests.get(f"{server.url}/openapi.json", timeout=60).json()["x-reserved"] == in_code

@@ -137,12 +137,12 @@ def test_online_there_is_none_of_it(tmp_path: Path) -> None:
     with started(tmp_path / "online", "--config", config, YTMP3D_KEY="of-my-own-choice") as online:
 
         def answered(key: str) -> requests.Response:
-            return requests.get(f"{online.url}/status", headers={"Authorization": f"Bearer {key}"}, timeout=10)
+            return requests.get(f"{online.url}/status", headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
         for key in (KEY, *(one.key for one in TABLE)):
             refused = answered(key)
             assert (refused.status_code, refused.json()["error"]["code"]) == (401, "UNAUTHORIZED"), key
             assert "X-RateLimit-Limit" not in refused.headers
         assert answered("of-my-own-choice").status_code == 200
-        description = requests.get(f"{online.url}/openapi.json", timeout=10).json()
+        description = requests.get(f"{online.url}/openapi.json", timeout=60).json()
         assert description["openapi"].startswith("3.1") and "x-reserved" not in description

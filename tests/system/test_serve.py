@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.commandline import started, ytmp3d
+from support.commandline import Here, started
 from support.serverprocess import ROOT, until
 
 SECRET = "of-the-environment"
@@ -22,10 +22,10 @@ def shown(stdout: str) -> dict[str, str]:
     return lines
 
 
-def test_a_key_that_only_its_owner_has_is_not_made_up(config: Path, tmp_path: Path) -> None:
-    ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path)
+def test_a_key_that_only_its_owner_has_is_not_made_up(here: Here, config: Path, tmp_path: Path) -> None:
+    here("keys", "--config", config, "create", "anna")
     with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
-        until(lambda: "curl" in server.stdout, 5)
+        until(lambda: "curl" in server.stdout)
         assert "YOUR_API_KEY" not in server.stdout
         said = shown(server.stdout)
         command = f"python -m server keys --config {config} list"
@@ -37,17 +37,17 @@ def test_a_key_that_only_its_owner_has_is_not_made_up(config: Path, tmp_path: Pa
 
 def test_the_example_request_takes_the_key_of_the_environment(config: Path, tmp_path: Path) -> None:
     with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
-        until(lambda: "curl" in server.stdout, 5)
+        until(lambda: "curl" in server.stdout)
         assert SECRET not in server.stdout
         command, environment = shown(server.stdout)["request"], {"YTMP3D_KEY": SECRET, "PATH": "/usr/bin:/bin"}
-        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
         assert '"conversion_id"' in done.stdout, done
 
 
 def test_the_public_address_is_what_is_shown(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text() + '[server]\npublic_url = "https://mp3.example.org/"\n')
     with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
-        until(lambda: "curl" in server.stdout, 5)
+        until(lambda: "curl" in server.stdout)
         assert server.stdout.startswith(f"ytmp3d listens on {server.url}\n")
         said = shown(server.stdout)
         assert said["page"].startswith("https://mp3.example.org/#key=ytmp3d_")
@@ -58,18 +58,20 @@ def test_the_public_address_is_what_is_shown(config: Path, tmp_path: Path) -> No
 def test_beyond_this_machine_it_has_another_address(config: Path, tmp_path: Path) -> None:
     arguments = ("--config", config, "--host", "0.0.0.0")  # noqa: S104  # for a moment, with a key
     with started(tmp_path / "server", *arguments, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
-        until(lambda: "curl" in server.stdout, 5)
+        until(lambda: "curl" in server.stdout)
         others = server.url.replace("127.0.0.1", socket.gethostname())
         assert shown(server.stdout)["others"] == f"{others} (by this machine's name, or its address)"
         assert shown(server.stdout)["page"] == f"{server.url}/"
 
 
-def test_a_second_server_on_the_same_downloads_does_not_sweep_the_firsts(config: Path, tmp_path: Path) -> None:
-    ytmp3d("keys", "--config", config, "create", "anna", cwd=tmp_path)
+def test_a_second_server_on_the_same_downloads_does_not_sweep_the_firsts(
+    here: Here, config: Path, tmp_path: Path
+) -> None:
+    here("keys", "--config", config, "create", "anna")
     with started(tmp_path / "server", "--config", config, cwd=tmp_path):
         other = config.with_name("other.toml")
         other.write_text('[storage]\ndownloads = "downloads"\nstate = "another state"\n')
-        second = ytmp3d("serve", "--config", other, "--port", 0, cwd=tmp_path)
+        second = here("serve", "--config", other, "--port", 0)
     assert second.returncode == 2
     assert "another server is using this downloads folder" in second.stderr
 

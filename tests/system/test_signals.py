@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NewServer
-from support.serverprocess import MARK, ROOT, all_processes, marked, until
+from support.serverprocess import MARK, PATIENT, ROOT, all_processes, marked, until
 
 pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -46,7 +46,7 @@ class Command:
 
     def left_nothing(self) -> None:
         assert list(self.temporary.iterdir()) == []
-        until(lambda: not self.processes(), 10, "no child is left")
+        until(lambda: not self.processes(), what="no child is left")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     for one in commands:
         for pid in one.processes():
             os.kill(pid, signal.SIGKILL)
-        one.process.wait(10)
+        one.process.wait(PATIENT)
 
 
 @pytest.fixture
@@ -78,20 +78,20 @@ def test_whoever_stops_a_server_is_told_what_it_waits_for(new_server: NewServer,
     server = new_server()
     server.start()
     running = server.convert("x-slow-----")
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     server.signal(number)
-    until(lambda: "stopping: waiting up to 25 s for 1 conversion; Ctrl-C again stops now\n" in server.log, 2)
+    until(lambda: "stopping: waiting up to 25 s for 1 conversion; Ctrl-C again stops now\n" in server.log)
     server.signal(number)
-    assert server.wait(1) == 128 + number
-    until(lambda: not server.processes(), 5, "no child outlives the server")
+    assert server.wait() == 128 + number
+    until(lambda: not server.processes(), what="no child outlives the server")
 
 
 def test_a_server_with_nothing_to_wait_for_just_ends(new_server: NewServer, number: signal.Signals) -> None:
     server = new_server("[log]\nlevel = 'error'")
     server.start()
-    before = until(lambda: server.log.endswith("}'\n\n") and server.log, 5)
+    before = until(lambda: server.log.endswith("}'\n\n") and server.log)
     server.signal(number)
-    assert (server.wait(5), server.log) == (0, before)
+    assert (server.wait(), server.log) == (0, before)
 
 
 @pytest.mark.parametrize("mode", [(), ("--offline",)], ids=["online", "offline"])
@@ -100,9 +100,9 @@ def test_a_server_that_is_still_starting_stops_at_once(
 ) -> None:
     config, asked = stuck
     server = command("serve", "--port", "0", "--config", config, *mode)
-    until(asked.exists, 20, "ffmpeg is asked for its version")
+    until(asked.exists, what="ffmpeg is asked for its version")
     server.process.send_signal(number)
-    assert server.process.wait(5) == 128 + number
+    assert server.process.wait(PATIENT) == 128 + number
     assert (server.stdout, server.stderr) == ("", "")
     server.left_nothing()
 
@@ -112,9 +112,9 @@ def test_a_demo_stops_at_once(
     command: Callable[..., Command], tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:
     demo = command("demo", "--output", "saved")
-    until(lambda: moment in demo.stdout, 20)
+    until(lambda: moment in demo.stdout)
     demo.process.send_signal(number)
-    assert demo.process.wait(5) == 128 + number
+    assert demo.process.wait(PATIENT) == 128 + number
     assert demo.stderr == "\nstopped\n" and "MP3s are in" not in demo.stdout
     assert {path.suffix for path in (tmp_path / "saved").iterdir()} <= {".mp3"}
     demo.left_nothing()

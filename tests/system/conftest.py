@@ -1,0 +1,29 @@
+"""What tests of whole commands share."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.commandline import Here
+
+from server.commands.cli import main
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Runs a command that ends by itself in `tmp_path`, and in this process, which takes less time than a new one."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        try:
+            status = main([str(one) for one in arguments])
+        except SystemExit as refusal:  # argparse's
+            status = refusal.code if isinstance(refusal.code, int) else 1
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess([str(one) for one in arguments], status, printed.out, printed.err)
+
+    return run
