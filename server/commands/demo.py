@@ -15,7 +15,7 @@ import aiofiles
 import aiofiles.os
 import aiohttp
 
-from ..config import Config, ConfigError, LogConfig
+from ..config import Config, ConfigError, LimitsConfig, LogConfig
 from ..http import filename
 from ..installation import program
 from ..logs import logging_to_stderr
@@ -24,6 +24,10 @@ from . import serve
 #: What is converted: one by its link at once, then two in a batch.
 LIVE = "https://youtu.be/dQw4w9WgXcQ"
 BATCH = ("https://www.youtube.com/watch?v=jNQXAC9IVRw", "https://music.youtube.com/watch?v=9bZkp7q19f0&list=RD")
+#: Seconds between two looks at a conversion.
+PAUSE = 0.1
+#: A slow machine takes longer than the published limits would let it look.
+_LIMITS = LimitsConfig(1_000_000, 1_000_000, 1_000_000)
 _BAR = 28
 
 
@@ -32,7 +36,7 @@ def run(output: Path) -> int:
 
     Raises ConfigError.
     """
-    config = Config(log=LogConfig(level="error"))
+    config = Config(log=LogConfig(level="error"), limits=_LIMITS)
     config = dataclasses.replace(config, server=dataclasses.replace(config.server, port=0))
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -114,7 +118,7 @@ async def _progress(client: aiohttp.ClientSession, job: dict[str, Any]) -> dict[
             raise ConfigError(f"the demo failed: {job['error']['message']}")
         if ended:
             return job
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(PAUSE)
 
 
 async def _save(client: aiohttp.ClientSession, job: dict[str, Any], output: Path, started: float) -> tuple[Path, float]:

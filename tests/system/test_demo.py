@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from mutagen.mp3 import MP3
 from support.commandline import Here, ytmp3d
 from support.serverprocess import ROOT
+
+from server.commands import demo
 
 
 def test_it_saves_three_mp3s(tmp_path: Path) -> None:
@@ -19,6 +22,14 @@ def test_it_saves_three_mp3s(tmp_path: Path) -> None:
     saved = [tmp_path / name for name in re.findall(r"^here/.+\.mp3$", done.stdout, re.M)]
     assert len(saved) == 3 and sorted(saved) == sorted((tmp_path / "here").iterdir())
     assert [MP3(path).info.bitrate for path in saved] == [320_000, 192_000, 192_000]
+
+
+def test_a_machine_on_which_it_takes_long_does_not_use_up_its_limits(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "PAUSE", 0)
+    done = here("demo", "--output", "here")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_conversion_that_fails_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
