@@ -148,28 +148,40 @@ class ShuttingDown(Unavailable):
     code = "SHUTTING_DOWN"
 
 
+UPDATE_YTDLP = "update yt-dlp, then run `doctor` with this link"
+SET_COOKIES = "set [ytdlp] cookies to those of an account that may see it."
+
+
 class JobError(Exception):
     """Why a conversion failed.
 
     `retryable` tells the client whether asking again later can help; `retried` whether the engine itself tries a
     second time at once (never where a retry makes the cause worse). `starved` says that this machine lacked a
     descriptor, memory or a process: the attempt counts for nothing and is made again.
+    `text` is for whoever asked for the conversion, `owner` for the server's owner; words of one's own replace both.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
     retried: ClassVar[bool] = False
     text: ClassVar[str]
+    owner: ClassVar[str] = ""
 
-    def __init__(self, message: str | None = None) -> None:
-        self.message = message or self.text
+    def __init__(self, message: str | None = None, *, owner: str | None = None) -> None:
+        if message is None and owner is None:
+            owner = self.owner
+        self.message = (message or self.text) + (f" For the owner: {owner}" if owner else "")
         self.starved = False
         super().__init__(self.message)
 
 
 class VideoUnavailable(JobError):
     code = "VIDEO_UNAVAILABLE"
-    text = "This video does not exist or was removed. Check the link."
+    text = (
+        "YouTube says that this video is not available, and gives no reason. Check the link in a browser; "
+        "if it plays there, tell the server's owner."
+    )
+    owner = f"a blocked address or an outdated yt-dlp looks the same; {UPDATE_YTDLP}."
 
 
 class VideoPrivate(JobError):
@@ -179,27 +191,30 @@ class VideoPrivate(JobError):
 
 class AgeRestricted(JobError):
     code = "AGE_RESTRICTED"
-    text = "This video is age-restricted. The server needs the cookies of a signed-in account to convert it."
+    text = "YouTube shows this video only to signed-in viewers who are old enough. Tell the server's owner."
+    owner = SET_COOKIES
 
 
 class GeoBlocked(JobError):
     code = "GEO_BLOCKED"
-    text = "This video is not available in the server's country. A proxy in another country may help."
+    text = (
+        "YouTube does not show this video where this server is. Try another upload of it, or tell the server's owner."
+    )
+    owner = "set [ytdlp] proxy to an exit in another country."
 
 
 class MembersOnly(JobError):
     code = "MEMBERS_ONLY"
-    text = "This video is for the channel's members only. The server needs a member's cookies to convert it."
+    text = "This video is for the channel's members only. Tell the server's owner."
+    owner = "set [ytdlp] cookies to those of a member."
 
 
 class PaymentRequired(JobError):
     """A rental, a purchase or a Premium membership. A trailer is never converted in a film's place."""
 
     code = "PAYMENT_REQUIRED"
-    text = (
-        "YouTube wants payment for this video: a rental, a purchase or a Premium membership. Try a free upload of it. "
-        "For the owner: cookies of an account with Premium ([ytdlp] cookies) open what Premium includes."
-    )
+    text = "YouTube wants payment for this video: rental, purchase or a Premium membership. Try a free upload of it."
+    owner = "the cookies of an account with Premium ([ytdlp] cookies) open what Premium includes."
 
 
 class DrmProtected(JobError):
@@ -220,11 +235,13 @@ class Upcoming(JobError):
 class TooLong(JobError):
     code = "TOO_LONG"
     text = "This video is longer than this server converts."
+    owner = "[audio] max_duration is the limit."
 
 
 class TooLarge(JobError):
     code = "TOO_LARGE"
     text = "This video's audio is larger than this server downloads."
+    owner = "[audio] max_source_mb is the limit."
 
 
 class NoAudio(JobError):
@@ -235,18 +252,16 @@ class NoAudio(JobError):
 class BotCheck(JobError):
     code, retryable = "BOT_CHECK", True
     text = (
-        "YouTube asked the server to prove that it is not a bot. "
-        "Try again later; the server's owner can add cookies or another proxy."
+        "YouTube takes this server for a bot and wants a sign-in or a captcha. "
+        "Try again later, or tell the server's owner."
     )
+    owner = "set [ytdlp] proxy to another exit, or set [ytdlp] cookies."
 
 
 class CookiesInvalid(JobError):
     code, retryable = "COOKIES_INVALID", True
-    text = (
-        "The server's sign-in to YouTube does not work any more. Try again later, or tell the owner. "
-        "For the owner: export the cookies from a browser again and put the file at [ytdlp] cookies; "
-        "`doctor` says what is wrong with it."
-    )
+    text = "This server's sign-in to YouTube does not work any more. Try again later, or tell the server's owner."
+    owner = "export the cookies from a browser again, to the place that [ytdlp] cookies names; `doctor` checks them."
 
 
 class SourceWithheld(JobError):
@@ -254,34 +269,35 @@ class SourceWithheld(JobError):
 
     code, retryable = "SOURCE_WITHHELD", True
     text = (
-        "YouTube shows this video but handed the server no audio. Try again later, or tell the owner. "
-        "For the owner: update yt-dlp, then run `doctor` with this link."
+        "YouTube lists this video but handed this server no audio of it. Try again later, or tell the server's owner."
     )
+    owner = f"{UPDATE_YTDLP}."
 
 
 class SourceRefused(JobError):
     """YouTube refused in words that nobody here knows yet."""
 
     code, retryable = "SOURCE_REFUSED", True
-    text = (
-        "YouTube does not let the server have this video. Try again later, or tell the owner. "
-        "For the owner: update yt-dlp, then run `doctor` with this link."
-    )
+    text = "YouTube does not let this server have the video. Try again later, or tell the server's owner."
+    owner = f"{UPDATE_YTDLP}."
 
 
 class SourceForbidden(JobError):
     code, retryable, retried = "SOURCE_FORBIDDEN", True, True
-    text = "YouTube refused to hand out the audio (HTTP 403). Try again later; updating yt-dlp often helps."
+    text = "YouTube refused to hand out the audio (HTTP 403). Try again later, or tell the server's owner."
+    owner = f"{UPDATE_YTDLP}."
 
 
 class SourceRateLimited(JobError):
     code, retryable = "SOURCE_RATE_LIMITED", True
     text = "YouTube is limiting this server's requests. Try again in an hour."
+    owner = "add --sleep-requests to [ytdlp] args, or set [ytdlp] proxy to another exit."
 
 
 class NetworkError(JobError):
     code, retryable, retried = "NETWORK_ERROR", True, True
-    text = "The server could not reach YouTube. Check its network or proxy, then try again."
+    text = "This server could not reach YouTube. Try again later."
+    owner = "check the server's network and [ytdlp] proxy; `doctor` tests them."
 
 
 class Timeout(JobError):
@@ -289,6 +305,7 @@ class Timeout(JobError):
 
     code, retryable, retried = "TIMEOUT", True, True
     text = "The conversion took longer than this server allows. Try again later."
+    owner = "[jobs] timeout is the limit."
 
 
 class Truncated(JobError):
@@ -303,14 +320,15 @@ class EncodeFailed(JobError):
 
 class DiskFull(JobError):
     code, retryable = "DISK_FULL", True
-    text = "The server's disk is full. Try again once its owner has made room."
+    text = "This server's disk is full. Try again once its owner has made room."
 
 
 class JobFailed(JobError):
     """Our own fault; also what a child that died without a word amounts to."""
 
     code, retryable, retried = "INTERNAL_ERROR", True, True
-    text = "The conversion failed inside the server. Try again; its log says more."
+    text = "The conversion failed inside this server. Try again, or tell the server's owner."
+    owner = "the log says more."
 
 
 def _leaves(base: type[Exception]) -> list[type[Exception]]:

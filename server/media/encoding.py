@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import errors
 from ..jobs import Job, Media, Source
-from . import ffmpeg, process, wholeness, ytdlp
+from . import ffmpeg, process, transport, wholeness, ytdlp
 
 #: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
 BROKEN_PIPE_TIMEOUT = 1.0
@@ -117,7 +117,7 @@ async def _failure(source: ytdlp.Run, encoder: ffmpeg.Encoder) -> errors.JobErro
     try:
         async with asyncio.timeout(BROKEN_PIPE_TIMEOUT if failure else None):
             await source.finish()
-    except ytdlp.BrokenPipe as error:
+    except transport.BrokenPipe as error:
         failure = failure or _caused(errors.EncodeFailed(), error)
     except TimeoutError:
         pass

@@ -1,4 +1,4 @@
-"""yt-dlp: which options a run gets, what it says, and what its failures mean.
+"""yt-dlp: which options a run gets, and what it says. What its failures mean is in `reasons.py`.
 
 The run itself happens in `ytdlp_child.py`, in a process of its own.
 """
@@ -21,7 +21,7 @@ from .. import errors, youtube_url
 from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
-from . import formats, process, wholeness
+from . import advice, formats, process, reasons, wholeness
 
 CHILD = f"{__package__}.ytdlp_child"
 
@@ -40,72 +40,6 @@ OPERATOR_MAY_SET = (
 
 #: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
 _COOKIES = re.compile("#( Netscape)? HTTP Cookie File")
-
-#: yt-dlp's words for what went wrong, lower-cased, and what they mean. The first that fits counts.
-FAILURES: tuple[tuple[str, type[errors.JobError]], ...] = (
-    ("not a bot", errors.BotCheck),
-    ("private video", errors.VideoPrivate),
-    ("video is private", errors.VideoPrivate),
-    ("members-only", errors.MembersOnly),
-    ("join this channel", errors.MembersOnly),
-    ("members on level", errors.MembersOnly),
-    ("confirm your age", errors.AgeRestricted),
-    ("age-restricted", errors.AgeRestricted),
-    ("inappropriate for some users", errors.AgeRestricted),
-    ("available in your country", errors.GeoBlocked),
-    ("blocked it in your country", errors.GeoBlocked),
-    ("geo restriction", errors.GeoBlocked),
-    ("live event will begin", errors.Upcoming),
-    ("premieres in", errors.Upcoming),
-    ("premiere will begin", errors.Upcoming),
-    ("live stream recording is not available", errors.LiveStream),
-    ("http error 429", errors.SourceRateLimited),
-    ("try again later", errors.SourceRateLimited),
-    ("rate-limited", errors.SourceRateLimited),
-    ("requested format is not available", errors.NoAudio),
-    ("no video formats found", errors.NoAudio),
-    ("http error 403", errors.SourceForbidden),
-    ("more expected", errors.Truncated),
-    ("video unavailable", errors.VideoUnavailable),
-    ("video is unavailable", errors.VideoUnavailable),
-    ("not available", errors.VideoUnavailable),
-    ("has been removed", errors.VideoUnavailable),
-    ("been terminated", errors.VideoUnavailable),
-    ("no space left on device", errors.DiskFull),
-    ("read timed out", errors.Timeout),
-    ("read operation timed out", errors.Timeout),
-    ("giving up after", errors.NetworkError),
-    ("failed to resolve", errors.NetworkError),
-    ("connection", errors.NetworkError),
-    ("timed out", errors.NetworkError),
-    ("timeout", errors.NetworkError),
-    ("unable to download", errors.NetworkError),
-    ("unable to connect", errors.NetworkError),
-    ("certificate", errors.NetworkError),
-    ("network", errors.NetworkError),
-    ("proxy", errors.NetworkError),
-    ("http error 5", errors.NetworkError),
-    ("ended without audio", errors.NoAudio),
-)
-
-
-class BrokenPipe(errors.JobError):
-    """yt-dlp could not hand on its audio: whoever should have read it is the one that failed."""
-
-    code = errors.EncodeFailed.code
-    text = errors.EncodeFailed.text
-
-
-def failure(message: str, log: str = "") -> errors.JobError:
-    """The job error that yt-dlp's `message` amounts to; where it says nothing, its warnings in `log` may."""
-    if "broken pipe" in message.lower():
-        return BrokenPipe()
-    for text in (message, log):
-        said = text.lower().replace("’", "'")
-        for fragment, error in FAILURES:
-            if fragment in said:
-                return error("YouTube stopped sending. Try again later.") if error is errors.Timeout else error()
-    return errors.JobFailed("yt-dlp could not convert this video. Updating yt-dlp often helps.")
 
 
 def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list[str]:
@@ -202,8 +136,9 @@ class Run:
     None where it says nothing.
     """
 
-    def __init__(self, child: process.Forked) -> None:
+    def __init__(self, child: process.Forked, setup: advice.Setup) -> None:
         self.child = child
+        self._setup = setup
         self.sample_rate: int | None = None
         self.channels: int | None = None
         self.ambisonic = False
@@ -249,7 +184,7 @@ class Run:
             raise _refusal(event["code"]) from process.ChildFailed(event["message"])
         if event["event"] == "failed":
             cause = process.ChildFailed(event["message"], stderr=event["log"])
-            raise failure(event["message"], event["log"]) from cause
+            raise reasons.failure(event["message"], event["warnings"], self._setup) from cause
         return event
 
 
@@ -273,7 +208,7 @@ async def run(
         "folder": str(folder),
     }
     async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
-        yield Run(child)
+        yield Run(child, advice.setup(config))
 
 
 async def _copy_cookies(cookies: Path, folder: Path) -> Path:
@@ -283,7 +218,7 @@ async def _copy_cookies(cookies: Path, folder: Path) -> Path:
         async with aiofiles.open(cookies, "rb") as source, aiofiles.open(copy, "wb") as target:
             await target.write(await source.read())
     except OSError as error:
-        raise errors.JobFailed("The server's cookies file cannot be read. Its owner can run `doctor`.") from error
+        raise errors.CookiesInvalid() from error
     return copy
 
 

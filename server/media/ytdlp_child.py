@@ -9,7 +9,7 @@ already made. It talks to `ytdlp.py` by events, one line of JSON each:
     {"event": "head", "data": the audio's first bytes in base64}
     {"event": "downloaded"}                         all audio is in the pipe
     {"event": "refused", "code", "message"}         by our own rules: a job error's code or OVERSIZED
-    {"event": "failed", "message", "log"}           in yt-dlp's own words
+    {"event": "failed", "message", "warnings", "log"}  in yt-dlp's own words; `warnings` is part of the log
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from . import description, download, formats, session
 #: The cover may take this long, in seconds, and be this large, in bytes; else there is none.
 COVER_TIMEOUT = 1.0
 COVER_BYTES = 8 << 20
+#: Different warnings kept of a run.
+MAX_WARNINGS = 100
 
 
 def _nobody_can_be_asked(*_: object, **__: object) -> str:
@@ -72,6 +74,7 @@ class _Run:
         self.events = events
         self.rules = rules
         self.log: deque[str] = deque(maxlen=40)
+        self.warnings: dict[str, None] = {}  # a set in the order of coming
         self.refused: str | None = None
         self.cover: threading.Thread | None = None
         self.chosen: dict[str, Any] = {}
@@ -85,6 +88,7 @@ class _Run:
             options = yt_dlp.parse_options(argv).ydl_opts
             options.update(logger=self, match_filter=self._match)
             with session.Session(options, self.rules["video_id"], self.outlet) as ydl:
+                ydl.write_debug = self.hint
                 ydl.add_post_processor(_Announce(self), when="before_dl")
                 ydl.download([url])
                 if self.outlet.sent and not self.refused:
@@ -93,7 +97,7 @@ class _Run:
             self.refused = error.code
             self._fail(str(error))
         except Exception as error:  # yt-dlp raises whatever its many parts raise; all of it ends in one event
-            self._fail(str(getattr(error, "msg", None) or error))
+            self._fail(_words(error))
         else:
             if self.outlet.sent and not self.refused:
                 self._send(event="downloaded")
@@ -106,7 +110,8 @@ class _Run:
         if self.refused:
             self._send(event="refused", code=self.refused, message=message[:2000])
         else:
-            self._send(event="failed", message=message[:2000], log="\n".join(self.log)[-6000:])
+            log = "\n".join(self.log)[-6000:]
+            self._send(event="failed", message=message[:2000], warnings=list(self.warnings), log=log)
 
     def _match(self, info: dict[str, Any], *, incomplete: bool = False) -> str | None:
         status = info.get("live_status")
@@ -166,10 +171,20 @@ class _Run:
             self.refused = "TOO_LARGE"
         self.log.append(message[:500])
 
-    info = warning = debug
+    info = debug
 
-    def error(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         self.log.append(message[:500])
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings[message[:500]] = None
+
+    error = warning
+
+    def hint(self, message: str, only_once: bool = False) -> None:
+        """What yt-dlp tells only to who asks for details: of its default clients, why formats are missing."""
+        if not message.startswith("["):  # but an extractor's
+            return
+        self.warning(message)
 
 
 class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
@@ -182,6 +197,13 @@ class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
     def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         self._run.announce(self._downloader, info)
         return [], info
+
+
+def _words(error: Exception) -> str:
+    """What yt-dlp says of a failure; any other exception goes by its name."""
+    if isinstance(error, yt_dlp.utils.YoutubeDLError):
+        return str(error.msg or error)
+    return f"{type(error).__name__}: {error}"
 
 
 def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:
@@ -207,10 +229,16 @@ def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: 
         if whole.urls:
             report["changed"].append("urls")
         if not report["changed"]:
-            report["problem"] = _trial(whole.ydl_opts)
+            report["problem"] = _translated(whole.ydl_opts) or _trial(whole.ydl_opts)
     for word in own:
         report["problem"] = report["problem"].replace(f'"{word.partition("=")[2] or word}"', '"…"')
     os.write(events.fileno(), json.dumps(report).encode() + b"\n")
+
+
+def _translated(options: dict[str, Any]) -> str:
+    """What keeps YouTube from answering in the language in which its reasons are known; empty when nothing."""
+    own = (options.get("extractor_args") or {}).get("youtube") or {}
+    return "youtube:lang may not be set, since YouTube's reasons are read in English" if "lang" in own else ""
 
 
 def _trial(options: dict[str, Any]) -> str:

@@ -134,9 +134,9 @@ async def test_a_job_error_is_told_on_the_status_and_on_the_link(api: Api, code:
     for attempt in range(2 if error.retried else 1):
         (await api.studio.take("led-failing", attempt + 1)).fail(error())
     failed = await api.status(conversion_id, wait=50)
-    assert failed["error"] == {"code": code, "message": error.text, "retryable": error.retryable}
+    assert failed["error"] == {"code": code, "message": error().message, "retryable": error.retryable}
     download = await api.get(link(conversion_id), key=None)
-    assert (download.status, download.code, download.message) == (404, code, error.text)
+    assert (download.status, download.code, download.message) == (404, code, error().message)
     assert (await api.request("HEAD", link(conversion_id), key=None)).status == 404
 
 

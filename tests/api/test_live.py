@@ -174,7 +174,7 @@ async def test_a_failure_before_the_first_byte_is_the_jobs_own_error(api: Api) -
     await asyncio.sleep(0.05)
     take.fail(errors.GeoBlocked())
     answer = await reader
-    assert (answer.status, answer.code, answer.message) == (404, "GEO_BLOCKED", errors.GeoBlocked.text)
+    assert (answer.status, answer.code, answer.message) == (404, "GEO_BLOCKED", errors.GeoBlocked().message)
 
 
 async def test_a_cancel_before_the_first_byte_is_404(api: Api) -> None:

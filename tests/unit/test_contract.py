@@ -77,7 +77,7 @@ def test_its_request_errors_are_the_catalogues() -> None:
 def test_its_job_errors_are_the_catalogues() -> None:
     described = SPEC["x-error-codes"]["job"]
     assert {code: (one["retryable"], one["message"]) for code, one in described.items()} == {
-        code: (error.retryable, error.text) for code, error in errors.JOB_ERRORS.items()
+        code: (error.retryable, error().message) for code, error in errors.JOB_ERRORS.items()
     }
     assert all(one["meaning"].endswith(".") for one in described.values())
 

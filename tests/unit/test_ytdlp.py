@@ -73,6 +73,8 @@ async def test_a_refusal_names_the_options_and_no_value(tmp_path: Path, args: li
         (["--impersonate", "no-browser"], "not available"),
         (["--cookies-from-browser", "firefox:/nowhere/hunter2"], "cookies"),
         (["--limit-rate", "fast"], "rate limit"),
+        (["--extractor-args", "youtube:lang=de"], "youtube:lang may not be set, since YouTube's reasons are read in"),
+        (["--extractor-args", "YouTube:player_client=tv;LANG=en"], "youtube:lang may not be set"),
     ],
 )
 async def test_what_works_for_no_conversion_is_refused_before_the_first(

@@ -1,0 +1,99 @@
+"""Reasons in words for two readers: the guest, then the owner, whose advice depends on what is set already."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import errors
+from ..config import Config
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the owner has set already, so that no message asks for it."""
+
+    cookies: bool = False
+    proxy: bool = False
+
+
+Advice = Callable[[Setup], str]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A job error in words of its own; what is None is as the error's class says it."""
+
+    error: type[errors.JobError]
+    guest: str | None = None
+    owner: Advice | None = None
+
+    def raised(self, setup: Setup) -> errors.JobError:
+        """The error with the advice that fits `setup`."""
+        if self.owner is None:
+            return self.error(self.guest)
+        return self.error(self.guest or self.error.text, owner=self.owner(setup))
+
+
+def setup(config: Config) -> Setup:
+    """What `config`, its arguments for yt-dlp and the environment set."""
+    words = {word.partition("=")[0] for word in config.ytdlp.args}
+    return Setup(
+        cookies=config.ytdlp.cookies is not None or "--cookies-from-browser" in words,
+        proxy=bool(config.ytdlp.proxy or "--proxy" in words or urllib.request.getproxies().get("https")),
+    )
+
+
+def account(setup: Setup) -> str:
+    """For what only some accounts may see."""
+    if setup.cookies:
+        return "the account of the cookies that are set may not see it either; use those of one that may."
+    return errors.SET_COOKIES
+
+
+def other_country(setup: Setup) -> str:
+    if setup.proxy:
+        return "it is blocked where the exit in [ytdlp] proxy is, too; use one in another country."
+    return "set [ytdlp] proxy to an exit in another country."
+
+
+def other_exit(setup: Setup) -> str:
+    """For an address that YouTube distrusts."""
+    way = "use another exit in [ytdlp] proxy" if setup.proxy else "set [ytdlp] proxy to another exit"
+    cookies = "export the cookies that are set again" if setup.cookies else "set [ytdlp] cookies"
+    return f"{way}, or {cookies}."
+
+
+def slower(setup: Setup) -> str:
+    """For an address, or an account, that asked for too much."""
+    way = "use another exit in [ytdlp] proxy" if setup.proxy else "set [ytdlp] proxy to another exit"
+    return f"add --sleep-requests to [ytdlp] args, or {way}; cookies in use bind the limit to their account."
+
+
+def update(_: Setup) -> str:
+    return f"{errors.UPDATE_YTDLP}."
+
+
+def trust(_: Setup) -> str:
+    return "if a proxy looks into TLS, name its authority at [ytdlp] ca_file; `doctor` tests the way."
+
+
+def network(setup: Setup) -> str:
+    proxy = "the proxy that is set" if setup.proxy else "[ytdlp] proxy, if it needs one"
+    return f"check the server's network and {proxy}; `doctor` tests both."
+
+
+def arguments(_: Setup) -> str:
+    return "look at [ytdlp] args; `doctor` with this link repeats the failure."
+
+
+def update_or_exit(setup: Setup) -> str:
+    """For a bare refusal, which an old yt-dlp meets as often as a distrusted address."""
+    return f"{errors.UPDATE_YTDLP}; if that changes nothing, {other_exit(setup)}"
+
+
+def sign_in_again(setup: Setup) -> str:
+    if setup.cookies:
+        return "YouTube may not accept the cookies that are set; export them again."
+    return update_or_exit(setup)
