@@ -9,7 +9,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import imageio_ffmpeg
 
@@ -17,8 +16,6 @@ from .. import errors
 from ..config import Config, ConfigError
 from . import process
 
-#: The cover's edge, in pixels: what players show large, at some 60 kB.
-COVER_SIZE = 600
 _OLDEST = 7
 _ASK_TIMEOUT = 20.0
 #: The layouts whose channels are all mixed by name when nobody says how many there are.
@@ -66,20 +63,6 @@ async def _problem(ffmpeg: str, *, oldest: int = 0) -> str | None:
     if number and int(number[1]) < oldest:
         return f"it is older than {oldest}"
     return None
-
-
-def cover_command(ffmpeg: str, source: Path, target: Path) -> list[str]:
-    """The middle square of a picture as JPEG, whatever format it came in."""
-    return [
-        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
-        "-protocol_whitelist", "file",
-        "-format_whitelist", "image2,jpeg_pipe,webp_pipe,png_pipe,mjpeg",
-        "-i", str(source),
-        "-frames:v", "1",
-        "-vf", f"crop='min(iw,ih)':'min(iw,ih)',scale={COVER_SIZE}:{COVER_SIZE}",
-        "-pix_fmt", "yuvj420p", "-q:v", "3", "-update", "1",
-        "-f", "image2", "-c:v", "mjpeg", str(target),
-    ]  # fmt: skip
 
 
 def mixing(channels: int | None, *, ambisonic: bool = False) -> str:

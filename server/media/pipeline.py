@@ -15,13 +15,13 @@ from .. import completion, youtube_url
 from ..config import Config
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
-from . import ffmpeg, id3, process, ytdlp
+from . import cover, id3, process, ytdlp
 from .encoding import Encoding
 
 log = logging.getLogger(__name__)
 
-#: How long the first byte may wait for a cover, in seconds.
-COVER_PATIENCE = 1.0
+#: How long the first byte may wait for a cover, in seconds: for fetching and for making it, together.
+COVER_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ class Pipeline:
         """The front cover, if there is one in time. A failing thumbnail never fails the conversion."""
         square = folder / "cover.jpg"
         try:
-            async with asyncio.timeout(COVER_PATIENCE):
-                picture = await source.cover()
-                if picture is None:
+            async with asyncio.timeout(COVER_TIMEOUT):
+                thumbnail = await source.cover()
+                if thumbnail is None:
                     return None
-                await process.run(ffmpeg.cover_command(self.ffmpeg, picture, square), timeout=COVER_PATIENCE)
+                await cover.make(self.ffmpeg, thumbnail, square, timeout=COVER_TIMEOUT)
         except TimeoutError:
             return None
-        except process.ChildFailed as error:
-            log.info("a thumbnail could not be read: %s", error.stderr[-200:])
+        except (process.ChildFailed, ValueError) as error:
+            log.info("a thumbnail could not be read: %s %s", error, getattr(error, "stderr", "")[-200:])
             return None
         return square
 

@@ -131,8 +131,13 @@ async def spawn(
         await completion.finished(child._end())
 
 
-async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> bytes:
-    """What `argv` prints to stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
+async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"", memory: int | None = None) -> bytes:
+    """What `argv` prints to stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
+
+    `memory` is how many bytes of addresses it may use, where the system can hold it to that (Linux can).
+    """
+    if memory is not None:
+        argv = ["sh", "-c", 'ulimit -d "$0" 2>/dev/null; exec "$@"', str(memory // 1024), *argv]
     read_end, write_end = os.pipe()
     try:
         async with spawn(argv, stdin=read_end) as child:

@@ -35,11 +35,8 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, session
+from . import description, download, formats, session, thumbnails
 
-#: The cover may take this long, in seconds, and be this large, in bytes; else there is none.
-COVER_TIMEOUT = 1.0
-COVER_BYTES = 8 << 20
 #: Different warnings kept of a run.
 MAX_WARNINGS = 100
 
@@ -76,7 +73,7 @@ class _Run:
         self.log: deque[str] = deque(maxlen=40)
         self.warnings: dict[str, None] = {}  # a set in the order of coming
         self.refused: str | None = None
-        self.cover: threading.Thread | None = None
+        self.cover: thumbnails.Fetch | None = None
         self.chosen: dict[str, Any] = {}
         self.outlet = download.Outlet(sys.stdout.buffer)
         self._sending = threading.Lock()
@@ -93,6 +90,8 @@ class _Run:
                 ydl.download([url])
                 if self.outlet.sent and not self.refused:
                     session.check_size(self.outlet, self.chosen)
+                if self.cover:
+                    self.cover.wait()
         except download.Refused as error:
             self.refused = error.code
             self._fail(str(error))
@@ -104,7 +103,7 @@ class _Run:
             else:
                 self._fail("yt-dlp ended without audio")
         if self.cover:
-            self.cover.join()
+            self.cover.forget()
 
     def _fail(self, message: str) -> None:
         if self.refused:
@@ -141,23 +140,13 @@ class _Run:
             muxed=formats.has_picture(info),
             head=look,
         )
-        if self.rules["cover"] and info.get("thumbnail"):
-            self.cover = threading.Thread(target=self._fetch_cover, args=(ydl, info["thumbnail"]), name="cover")
-            self.cover.start()
+        if self.rules["cover"] and (urls := thumbnails.candidates(info)):
+            self.cover = thumbnails.Fetch(ydl, urls, self._tell_cover)
         else:
-            self._send(event="cover", file=None)
+            self._tell_cover(None)
 
-    def _fetch_cover(self, ydl: Any, url: str) -> None:
-        """A cover is a nicety: whatever goes wrong with it, there is none."""
-        path = None
-        with contextlib.suppress(Exception):
-            request = yt_dlp.networking.Request(url, extensions={"timeout": COVER_TIMEOUT})
-            with ydl.urlopen(request) as response:
-                picture = response.read(COVER_BYTES + 1)
-            if 0 < len(picture) <= COVER_BYTES:
-                Path("cover.part").write_bytes(picture)
-                path = os.fspath(Path("cover.part").replace("cover.source").absolute())
-        self._send(event="cover", file=path)
+    def _tell_cover(self, file: Path | None) -> None:
+        self._send(event="cover", file=None if file is None else os.fspath(file))
 
     def _send(self, **event: Any) -> None:
         line = memoryview(json.dumps(event).encode() + b"\n")

@@ -10,6 +10,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from . import thumbnails
 from .behaviours import ENORMOUS_BYTES, Formats, Media, Refusal, Reserved
 from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, Challenge
 from .videos import Video
@@ -27,7 +28,7 @@ def watch_page(video: Video, entry: Reserved) -> str:
         "<!DOCTYPE html><html><head><title>Offline YouTube</title></head><body><script>"
         f"ytcfg.set({_script_json(configuration)});"
         f"var ytInitialPlayerResponse = {_script_json(description(video, entry))};"
-        f"var ytInitialData = {_script_json(initial_data(video))};"
+        f"var ytInitialData = {_script_json(initial_data(video, entry))};"
         "</script></body></html>"
     )
 
@@ -48,11 +49,30 @@ def iframe_api() -> str:
     return f"var scriptUrl = {_script_json(PLAYER_PATH)};\n"
 
 
-def initial_data(video: Video) -> JSON:
-    """``ytInitialData``, from which the channel's name is taken."""
-    owner = {"title": {"runs": [{"text": video.channel}]}}
-    contents = [{"videoSecondaryInfoRenderer": {"owner": {"videoOwnerRenderer": owner}}}]
-    return {"contents": {"twoColumnWatchNextResults": {"results": {"results": {"contents": contents}}}}}
+def initial_data(video: Video, entry: Reserved) -> JSON:
+    """``ytInitialData``, from which the channel's name, the song and the chapters are taken."""
+    secondary: JSON = {"owner": {"videoOwnerRenderer": {"title": {"runs": [{"text": video.channel}]}}}}
+    if entry.song:
+        named = {"Song": entry.song.track, "Artist": entry.song.artist, "Album": entry.song.album}
+        rows = [
+            {"metadataRowRenderer": {"title": _text(key), "contents": [_text(value)]}} for key, value in named.items()
+        ]
+        secondary["metadataRowContainer"] = {"metadataRowContainerRenderer": {"rows": rows}}
+    contents = [{"videoSecondaryInfoRenderer": secondary}]
+    data: JSON = {"contents": {"twoColumnWatchNextResults": {"results": {"results": {"contents": contents}}}}}
+    if entry.chapters:
+        chapters = [
+            {"chapterRenderer": {"title": _text(title), "timeRangeStartMillis": 1000 * start}}
+            for start, title in entry.chapters
+        ]
+        bar = {"playerBar": {"chapteredPlayerBarRenderer": {"chapters": chapters}}}
+        decorated = {"decoratedPlayerBarRenderer": {"decoratedPlayerBarRenderer": bar}}
+        data["playerOverlays"] = {"playerOverlayRenderer": decorated}
+    return data
+
+
+def _text(value: str) -> JSON:
+    return {"simpleText": value}
 
 
 def description(video: Video, entry: Reserved) -> JSON:
@@ -64,15 +84,11 @@ def description(video: Video, entry: Reserved) -> JSON:
             "title": video.title,
             "author": video.channel,
             "lengthSeconds": str(video.seconds),
-            "shortDescription": f"Made offline from the id {video.video_id}.",
+            "shortDescription": entry.description or f"Made offline from the id {video.video_id}.",
             "keywords": ["offline"],
             "viewCount": "1",
             "isLiveContent": entry.formats is Formats.LIVE,
-            "thumbnail": {
-                "thumbnails": [
-                    {"url": f"https://i.ytimg.com/vi/{video.video_id}/maxresdefault.jpg", "width": 1280, "height": 720}
-                ]
-            },
+            "thumbnail": {"thumbnails": [thumbnails.address(video.video_id, entry.thumbnail)]},
         },
         "microformat": {
             "playerMicroformatRenderer": {

@@ -42,6 +42,16 @@ class Thumbnail(enum.Enum):
     """Never an answer."""
     GARBAGE = enum.auto()
     """Bytes that are no picture."""
+    DRIBBLING = enum.auto()
+    """A byte now and then."""
+    BOMB = enum.auto()
+    """A small file with far too many pixels."""
+    WEBP = enum.auto()
+    """A WebP, and no JPEG."""
+    LETTERBOXED = enum.auto()
+    """No larger than 480 by 360, with black bars above and below."""
+    PILLARBOXED = enum.auto()
+    """A square between black bars."""
 
 
 class Formats(enum.Enum):
@@ -66,6 +76,15 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Song:
+    """What YouTube says of the music in a video."""
+
+    track: str
+    artist: str
+    album: str
+
+
+@dataclass(frozen=True)
 class Reserved:
     """One reserved id. Fields that are None or 0 are as for an ordinary id."""
 
@@ -81,6 +100,11 @@ class Reserved:
     thumbnail: Thumbnail = Thumbnail.DRAWN
     formats: Formats = Formats.AUDIO
     title: str = ""
+    channel: str = ""
+    description: str = ""
+    song: Song | None = None
+    chapters: tuple[tuple[int, str], ...] = ()
+    """Each with the second at which it starts."""
     seconds: int = 0
     """What the source says."""
     clip_seconds: int = 0

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from .behaviours import Formats, Media, Reserved, Thumbnail
+from .adorned import ADORNED
+from .behaviours import Formats, Media, Reserved
 from .refusals import REFUSALS
 
 HOUR = 3600
-
-SCRIPTS_TITLE = "Ünïcødé Ελληνικά Кириллица עברית العربية हिन्दी ไทย 한국어 日本語 中文 👩🏽‍🚀🎶🏳️‍🌈"
-LONG_TITLE = ("A title as long as a title gets " * 10)[:299] + "!"
-HOSTILE_TITLE = (
-    "../../etc/passwd\r\nSet-Cookie: x=1\x00\"; filename='CON.mp3' <script>alert(1)</script>"
-    " \u202egpj.exe %00 \\\\host\\c$ ."
-)
 
 _ALL = (
     *REFUSALS,
@@ -51,15 +45,9 @@ _ALL = (
     Reserved(
         "x-22k-mono-", "completed", "22.05 kHz, one channel.", codec="aac", sample_rate=22_050, channels=1, kbps=32
     ),
-    Reserved("x-no-thumb-", "completed", "The thumbnail is missing (404).", thumbnail=Thumbnail.ABSENT),
-    Reserved("x-thumbhang", "completed", "The thumbnail never answers.", thumbnail=Thumbnail.SILENT),
-    Reserved("x-thumbjunk", "completed", "The thumbnail is no picture.", thumbnail=Thumbnail.GARBAGE),
-    Reserved("x-scripts--", "completed", "A title in many scripts, with emoji.", title=SCRIPTS_TITLE),
-    Reserved("x-longtitle", "completed", "A title of 300 characters.", title=LONG_TITLE),
-    Reserved("x-badtitle-", "completed", "A title that attacks headers and file systems.", title=HOSTILE_TITLE),
-    Reserved("x-twin-one-", "completed", "Has the same title as x-twin-two-.", title="Twins"),
-    Reserved("x-twin-two-", "completed", "Has the same title as x-twin-one-.", title="Twins"),
     Reserved("x-js-------", "completed", "Needs the player's JavaScript challenges solved.", media=Media.CHALLENGED),
+    # Odd in tags and pictures.
+    *ADORNED,
 )
 
 RESERVED: dict[str, Reserved] = {reserved.video_id: reserved for reserved in _ALL}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..media import process
 from . import melody
+from .behaviours import Thumbnail
 from .videos import Clip
 
 LONGEST_WHOLE = 30
@@ -75,12 +76,22 @@ def packets(clip: Clip) -> int:
     return clip.seconds * (rate or clip.sample_rate) // samples
 
 
-def thumbnail_command(ffmpeg: str, seed: str) -> list[str]:
+SHAPES = {
+    Thumbnail.LETTERBOXED: "scale=480:270,pad=480:360:0:45",
+    Thumbnail.PILLARBOXED: "crop=720:720,pad=1280:720:280:0",
+}
+
+
+def thumbnail_command(ffmpeg: str, seed: str, thumbnail: Thumbnail) -> list[str]:
     """Everything but the output's path."""
     graph = melody.picture_graph(seed)
+    if shape := SHAPES.get(thumbnail):
+        graph += "," + shape
+    webp = thumbnail is Thumbnail.WEBP
+    picture = ("-c:v", "libwebp") if webp else ("-q:v", "4", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p")
     return [
-        *(ffmpeg, *QUIET, "-filter_complex_threads", "1", "-filter_complex", graph, "-frames:v", "1", "-q:v", "4"),
-        *(*REPRODUCIBLE, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "image2", "-update", "1"),
+        *(ffmpeg, *QUIET, "-filter_complex_threads", "1", "-filter_complex", graph, "-frames:v", "1"),
+        *(*REPRODUCIBLE, *picture, "-f", "webp" if webp else "image2", *(() if webp else ("-update", "1"))),
     ]
 
 
@@ -101,17 +112,18 @@ class Studio:
         """Raises process.ChildFailed when ffmpeg does."""
         return await asyncio.shield(self.start_clip(clip))
 
-    def start_thumbnail(self, seed: str) -> asyncio.Task[Path]:
+    def start_thumbnail(self, seed: str, thumbnail: Thumbnail = Thumbnail.DRAWN) -> asyncio.Task[Path]:
         """Begins drawing the thumbnail unless it is drawn or being drawn; the task's result is the file."""
 
         async def command() -> list[str]:
-            return thumbnail_command(self._ffmpeg, seed)
+            return thumbnail_command(self._ffmpeg, seed, thumbnail)
 
-        return self._once(self._name(seed, "jpg"), command)
+        name = self._name(f"{seed} {thumbnail.name}", "webp" if thumbnail is Thumbnail.WEBP else "jpg")
+        return self._once(name, command)
 
-    async def thumbnail(self, seed: str) -> Path:
-        """A JPEG of 1280 x 720. Raises process.ChildFailed when ffmpeg does."""
-        return await asyncio.shield(self.start_thumbnail(seed))
+    async def thumbnail(self, seed: str, thumbnail: Thumbnail = Thumbnail.DRAWN) -> Path:
+        """A picture of 1280 x 720, unless `thumbnail` says otherwise. Raises process.ChildFailed when ffmpeg does."""
+        return await asyncio.shield(self.start_thumbnail(seed, thumbnail))
 
     async def close(self) -> None:
         """Ends what is being made."""

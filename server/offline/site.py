@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import secrets
 import socket
 
 from aiohttp import web
 
-from . import answers, challenge, media
+from . import answers, challenge, media, thumbnails
 from .behaviours import Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
@@ -42,7 +41,8 @@ class Site:
                 web.get(challenge.PLAYER_PATH, self.player_script),
                 web.get("/api/manifest/hls_variant/id/{id}/index.m3u8", self.live_manifest),
                 web.get("/videoplayback", self.media),
-                web.get("/vi/{id}/{name}.jpg", self.thumbnail),
+                web.get("/vi/{id}/{name}", self.thumbnail),
+                web.get("/vi_webp/{id}/{name}", self.thumbnail),
             ]
         )
         return application
@@ -72,8 +72,8 @@ class Site:
         return web.json_response(answers.player_response(shown, entry, self._attempts[entry.video_id], posed))
 
     async def next(self, request: web.Request) -> web.StreamResponse:
-        _, shown = _asked_for(await _posted_id(request))
-        return web.json_response(answers.initial_data(shown))
+        entry, shown = _asked_for(await _posted_id(request))
+        return web.json_response(answers.initial_data(shown, entry))
 
     async def player_script(self, request: web.Request) -> web.StreamResponse:
         return web.FileResponse(challenge.PLAYER_SCRIPT)
@@ -98,14 +98,7 @@ class Site:
 
     async def thumbnail(self, request: web.Request) -> web.StreamResponse:
         entry, _ = _asked_for(request.match_info["id"])
-        if entry.thumbnail is Thumbnail.ABSENT:
-            raise web.HTTPNotFound
-        if entry.thumbnail is Thumbnail.SILENT:
-            await asyncio.Event().wait()
-        if entry.thumbnail is Thumbnail.GARBAGE:
-            return web.Response(body=media.GARBAGE, content_type="image/jpeg")
-        path = await self._studio.thumbnail(entry.video_id)
-        return web.FileResponse(path, headers={"Content-Type": "image/jpeg"})
+        return await thumbnails.serve(request, entry, self._studio)
 
     def _allowed(self, entry: Reserved, request: web.Request) -> bool:
         query = request.query

@@ -95,4 +95,4 @@ def video(video_id: str) -> Video:
         channels=entry.channels or 2,
         kbps=entry.kbps or (128 if aac else 64),
     )
-    return Video(video_id, entry.title or title, channel, uploaded, entry.seconds or seconds, clip)
+    return Video(video_id, entry.title or title, entry.channel or channel, uploaded, entry.seconds or seconds, clip)

@@ -20,7 +20,8 @@ from mutagen.id3 import ID3
 from mutagen.mp3 import MP3, BitrateMode
 from support.serverprocess import KEY, ServerProcess
 
-from server.offline.catalogue import HOSTILE_TITLE, LONG_TITLE, RESERVED, SCRIPTS_TITLE
+from server.offline.adorned import HOSTILE_TITLE, LONG_TITLE, SCRIPTS_TITLE
+from server.offline.catalogue import RESERVED
 from server.offline.clips import Studio
 from server.offline.videos import video
 
@@ -146,7 +147,7 @@ def test_the_tags_are_id3v23_with_a_square_front_cover(server: ServerProcess) ->
     shown = subprocess.run(
         [FFMPEG, "-hide_banner", "-i", "pipe:0"], input=picture.data, capture_output=True, timeout=60
     )
-    assert re.search(rb"Video: mjpeg.* 600x600", shown.stderr)
+    assert re.search(rb"Video: mjpeg.* 720x720", shown.stderr)
     thumbnail = requests.get(done["thumbnail_url"], timeout=60)
     assert thumbnail.content == picture.data and thumbnail.headers["Content-Type"] == "image/jpeg"
 

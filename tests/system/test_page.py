@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from server import youtube_url
 from server.errors import InvalidUrl
-from server.offline.catalogue import HOSTILE_TITLE, SCRIPTS_TITLE
+from server.offline.adorned import HOSTILE_TITLE, SCRIPTS_TITLE
 
 if TYPE_CHECKING:
     from support.browsing import OpenPage, Server

@@ -15,7 +15,7 @@ from mutagen.id3 import ID3
 
 from server.jobs import Chapter, Media, Source
 from server.media import id3
-from server.offline.catalogue import SCRIPTS_TITLE
+from server.offline.adorned import SCRIPTS_TITLE
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"

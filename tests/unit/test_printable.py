@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.offline.catalogue import HOSTILE_TITLE, SCRIPTS_TITLE
+from server.offline.adorned import HOSTILE_TITLE, SCRIPTS_TITLE
 from server.printable import printable
 
 DIRECTIONS = ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
