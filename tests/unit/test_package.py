@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from server import __version__
+
 ROOT = Path(__file__).parents[2]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
@@ -39,6 +41,11 @@ def test_every_other_file_is_data(folder: str) -> None:
 def test_nothing_that_is_named_is_missing() -> None:
     assert PATTERNS.keys() <= PACKAGES
     assert PATTERNS["ytmp3d.example"] == ["config.example.toml"] and (ROOT / "config.example.toml").is_file()
+
+
+def test_the_newest_release_of_the_changelog_is_this_version() -> None:
+    releases = re.findall(r"^## \[(\d.+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert releases[0] == __version__
 
 
 def test_ci_keeps_everything_but_ytdlp_to_the_version_it_passed_with() -> None:
