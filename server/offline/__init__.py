@@ -1,7 +1,11 @@
 """The offline YouTube: enough of the site for yt-dlp's own extractor, behind a proxy on loopback.
 
-It runs in the event loop of whoever starts it, which therefore never waits for it longer than a millisecond, and
-hands out made-up videos: any id gives one, see ``catalogue`` for those that misbehave on purpose.
+It promises the same video for an id on every machine, and that nothing leaves the machine. Any id gives a made-up
+video; `catalogue` has those that misbehave on purpose. It runs in the event loop of whoever starts it and never blocks
+that for longer than a millisecond. The rest of the server does not know of it: it is reached by the proxy and the
+certificate authority that any operator can set.
+
+May import: access, http, media.
 """
 
 from __future__ import annotations

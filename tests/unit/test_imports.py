@@ -128,3 +128,19 @@ def test_only_process_starts_processes() -> None:
         used = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
         spawning = {one for one in used | MODULES[name] if SPAWNING.fullmatch(one)}
         assert bool(spawning) == (name == "media.process"), (name, spawning)
+
+
+@pytest.mark.parametrize("name", sorted(IMPORT_RULES.keys() - {"app"}))
+def test_a_room_says_what_it_may_import(name: str) -> None:
+    promise = ast.get_docstring(tree(SERVER / name / "__init__.py")) or ""
+    found = re.search(r"^May import: (.+)\.$", promise, re.M)
+    assert found, name
+    assert set(found[1].split(", ")) - {"no other room"} == IMPORT_RULES[name]
+
+
+def test_the_page_on_the_house_names_every_room_and_nothing_that_is_not_there() -> None:
+    page = (SERVER / "README.md").read_text()
+    for name in IMPORT_RULES:
+        assert f"| `{name}{'.py' if name == 'app' else '/'}` |" in page, name
+    for path in re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", page):
+        assert (SERVER / path).exists() or (SERVER.parent / path).exists(), path
