@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support import clips
 from support.api import Api, serving
@@ -28,6 +30,11 @@ from support.serverprocess import ServerProcess
 SmallDisk = Callable[[int], Path]
 NewServer = Callable[..., ServerProcess]
 StartApi = Callable[..., Awaitable[Api]]
+Later = Callable[[float], None]
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +77,18 @@ async def start_api(tmp_path: Path) -> AsyncIterator[StartApi]:
 @pytest.fixture
 async def api(start_api: StartApi) -> Api:
     return await start_api()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """Moves the running loop's clock on, by seconds: what is due by then happens now."""
+
+    def move(seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + seconds)
+
+    return move
 
 
 @pytest.fixture

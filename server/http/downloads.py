@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import aiofiles
 from aiohttp import HttpVersion11, web
 
-from .. import errors
+from .. import completion, errors
 from ..jobs import Artifact, Conversion, Job, Status
 from ..media import id3
 from . import filename
@@ -153,4 +153,4 @@ async def _opened(path: Path) -> AsyncIterator[Any]:
     try:
         yield file
     finally:
-        await file.close()
+        await completion.finished(file.close())

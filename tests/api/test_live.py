@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import StartApi
-from support.api import SOON, Api, Take, checked, link, read_answer, read_chunks, read_head
+from support.api import SOON, Api, Take, checked, job_of, link, read_answer, read_chunks, read_head, waited_for
 
 from server import errors
 from server.config import JobsConfig
@@ -90,7 +90,7 @@ async def test_ten_readers_who_come_at_any_moment_hear_the_same_from_the_first_b
 async def test_a_link_fetched_at_once_waits_for_the_audio(api: Api) -> None:
     conversion_id, take = await started(api)
     reader = asyncio.create_task(whole(api, conversion_id))
-    await asyncio.sleep(0.05)
+    await waited_for(take.job)
     take.grow(b"sound")
     take.finish()
     assert await reader == b"sound"
@@ -101,7 +101,7 @@ async def test_a_link_of_a_queued_conversion_waits_for_its_turn(start_api: Start
     _, first = await started(api, "led-first--")
     conversion_id = (await api.convert("led-second-"))["conversion_id"]
     reader = asyncio.create_task(whole(api, conversion_id))
-    await asyncio.sleep(0.05)
+    await waited_for(job_of(api, conversion_id))
     first.fail(errors.VideoPrivate())
     take = await api.studio.take("led-second-")
     take.grow(b"sound")
@@ -160,7 +160,7 @@ async def test_readers_are_cut_off_when_the_conversion(api: Api, end: str) -> No
 async def test_a_retry_before_the_first_byte_cuts_nobody(api: Api) -> None:
     conversion_id, take = await started(api)
     reader = asyncio.create_task(whole(api, conversion_id))
-    await asyncio.sleep(0.05)
+    await waited_for(take.job)
     take.fail(errors.NetworkError())
     again = await api.studio.take("led-growing", 2)
     again.grow(b"sound")
@@ -171,16 +171,16 @@ async def test_a_retry_before_the_first_byte_cuts_nobody(api: Api) -> None:
 async def test_a_failure_before_the_first_byte_is_the_jobs_own_error(api: Api) -> None:
     conversion_id, take = await started(api)
     reader = asyncio.create_task(api.get(link(conversion_id), key=None))
-    await asyncio.sleep(0.05)
+    await waited_for(take.job)
     take.fail(errors.GeoBlocked())
     answer = await reader
     assert (answer.status, answer.code, answer.message) == (404, "GEO_BLOCKED", errors.GeoBlocked().message)
 
 
 async def test_a_cancel_before_the_first_byte_is_404(api: Api) -> None:
-    conversion_id, _ = await started(api)
+    conversion_id, take = await started(api)
     reader = asyncio.create_task(api.get(link(conversion_id), key=None))
-    await asyncio.sleep(0.05)
+    await waited_for(take.job)
     await api.request("DELETE", f"/status/{conversion_id}")
     answer = await reader
     assert (answer.status, answer.code) == (404, "CONVERSION_NOT_FOUND")
@@ -206,7 +206,7 @@ async def test_a_reader_that_leaves_harms_nobody_and_is_no_error(api: Api, caplo
     conversion_id, take = await started(api)
     async with api.connected() as (_, writer):  # before the first byte
         writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        await asyncio.sleep(0.05)
+        await waited_for(take.job)
     take.grow(b"one ")
     async with reading(api, conversion_id) as staying:
         async with reading(api, conversion_id) as leaving:
@@ -298,7 +298,7 @@ async def test_a_waiting_reader_is_told_when_the_server_stops(start_api: StartAp
     await started(api, "led-first--")
     conversion_id = (await api.convert("led-second-"))["conversion_id"]
     reader = asyncio.create_task(api.get(link(conversion_id)))
-    await asyncio.sleep(0.05)
+    await waited_for(job_of(api, conversion_id))
     await api.engine.drain(0)
     answer = await reader
     assert (answer.status, answer.code) == (503, "SHUTTING_DOWN")

@@ -30,14 +30,14 @@ from server.http import server
 from server.http.context import ARTIFACTS, ENGINE
 from server.jobs import Artifact, Change, Job, Media, Source
 from server.storage.artifacts import Artifacts
+from support.waiting import SOON as SOON
+from support.waiting import eventually as eventually
 
 KEY, OTHER = "the-key-of-anna", "the-key-of-ben"
 UNLIMITED = LimitsConfig(1_000_000, 1_000_000, 1_000_000)
 KEYS = {KEY: Key("anna", UNLIMITED), OTHER: Key("ben", UNLIMITED)}
 MEDIA = Media("A Title", "An Artist", 12.5, "2026-01-31", Source("opus", 141))
 CODES = errors.REQUEST_ERRORS.keys() | errors.JOB_ERRORS.keys()
-#: No test waits longer for anything, in seconds.
-SOON = 60
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,17 @@ class Studio:
                 if len(found) >= attempt:
                     return found[attempt - 1]
                 await self._began.wait()
+
+
+def job_of(api: Api, conversion_id: str) -> Job:
+    conversion = api.engine.table.get(conversion_id)
+    assert conversion
+    return conversion.job
+
+
+async def waited_for(job: Job, waiters: int = 1) -> None:
+    """Return once so many requests wait for the next change of `job`."""
+    await eventually(lambda: len(job.changed._waiters) >= waiters)
 
 
 def content_of(video_id: str, bitrate_kbps: int = 320) -> bytes:

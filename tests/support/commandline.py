@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from server.offline.keys import TABLE
-from support.serverprocess import PATIENT, ROOT, until
+from support.serverprocess import ROOT, SOON, until
 
 UNLIMITED = TABLE[0].key
 Here = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -45,7 +45,7 @@ class Started:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
         self._process.send_signal(number)
-        return self._process.wait(PATIENT)
+        return self._process.wait(SOON)
 
     def convert(self, video_id: str, quality: str = "low") -> dict[str, object]:
         """The conversion once it has ended."""
@@ -68,14 +68,14 @@ class Started:
             if converted["thumbnail_url"]:
                 return converted
             head = {"Authorization": f"Bearer {UNLIMITED}"}
-            requests.delete(f"{self.url}/status/{converted['conversion_id']}", headers=head, timeout=PATIENT)
+            requests.delete(f"{self.url}/status/{converted['conversion_id']}", headers=head, timeout=SOON)
             return None
 
         found: dict[str, object] = until(covered, what="the cover came in time")
         return found
 
     def download(self, converted: dict[str, object]) -> bytes:
-        answer = requests.get(str(converted["download_url"]), timeout=PATIENT)
+        answer = requests.get(str(converted["download_url"]), timeout=SOON)
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -91,17 +91,17 @@ def started(beside: Path, *arguments: object, cwd: Path = ROOT, **environment: s
             command, cwd=cwd, env=_environment(environment), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
     try:
-        until(lambda: port_file.exists() or process.poll() is not None, PATIENT, "the server listens")
+        until(lambda: port_file.exists() or process.poll() is not None, SOON, "the server listens")
         assert process.poll() is None, outputs[1].read_text()
         yield Started(process, port_file, *outputs)
     finally:
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(PATIENT)
+                process.wait(SOON)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(PATIENT)
+                process.wait(SOON)
 
 
 def _command(arguments: tuple[object, ...]) -> list[str]:

@@ -11,18 +11,18 @@ import sys
 import time
 import tomllib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support.clips import with_shared_clips
+from support.waiting import SOON as SOON
+from support.waiting import until as until
 
 ROOT = Path(__file__).parents[2]
 KEY = "YOUR_API_KEY"
-#: Seconds that a busy machine may take for anything a test waits for.
-PATIENT = 60
 #: Which environment variable marks everything that a server under test has started, children of children included.
 MARK = "YTMP3D_TEST_SERVER"
 
@@ -59,15 +59,6 @@ class Process:
     command: str
 
 
-def until(happened: Callable[[], Any], seconds: float = PATIENT, what: str = "") -> Any:
-    """What `happened` answers once that is true; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := happened()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or happened}"
-        time.sleep(0.02)
-    return answer
-
-
 class ServerProcess:
     """The server whose files are all in `folder`; `start` it as often as you like."""
 
@@ -99,7 +90,7 @@ class ServerProcess:
         self.launch()
         process, port_file = self._process, self._port_file
         assert process is not None
-        until(lambda: port_file.exists() or process.poll() is not None, PATIENT, "the server listens")
+        until(lambda: port_file.exists() or process.poll() is not None, SOON, "the server listens")
         assert process.poll() is None, f"the server ended with {process.returncode}:\n{self.log[-4000:]}"
         self.port = int(port_file.read_text())
 
@@ -119,7 +110,7 @@ class ServerProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENT) -> int:
+    def wait(self, seconds: float = SOON) -> int:
         """Its exit status."""
         assert self._process is not None
         return self._process.wait(seconds)
@@ -166,7 +157,7 @@ class ServerProcess:
         assert answer.status == 200, answer.body
         return answer.json
 
-    def finished(self, conversion_id: str, seconds: float = 2 * PATIENT) -> Any:
+    def finished(self, conversion_id: str, seconds: float = 2 * SOON) -> Any:
         """The conversion once it has ended, however."""
         deadline = time.monotonic() + seconds
         while True:

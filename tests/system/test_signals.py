@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NewServer
-from support.serverprocess import MARK, PATIENT, ROOT, all_processes, marked, until
+from support.serverprocess import MARK, ROOT, SOON, all_processes, marked, until
 
 pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -61,7 +61,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     for one in commands:
         for pid in one.processes():
             os.kill(pid, signal.SIGKILL)
-        one.process.wait(PATIENT)
+        one.process.wait(SOON)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_server_that_is_still_starting_stops_at_once(
     server = command("serve", "--port", "0", "--config", config, *mode)
     until(asked.exists, what="ffmpeg is asked for its version")
     server.process.send_signal(number)
-    assert server.process.wait(PATIENT) == 128 + number
+    assert server.process.wait(SOON) == 128 + number
     assert (server.stdout, server.stderr) == ("", "")
     server.left_nothing()
 
@@ -114,7 +114,7 @@ def test_a_demo_stops_at_once(
     demo = command("demo", "--output", "saved")
     until(lambda: moment in demo.stdout)
     demo.process.send_signal(number)
-    assert demo.process.wait(PATIENT) == 128 + number
+    assert demo.process.wait(SOON) == 128 + number
     assert demo.stderr == "\nstopped\n" and "MP3s are in" not in demo.stdout
     assert {path.suffix for path in (tmp_path / "saved").iterdir()} <= {".mp3"}
     demo.left_nothing()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.waiting import SOON
 
 from server.conversions.fairqueue import FairQueue
 from server.jobs import Conversion, Job, Quality, Recipe, new_id, utc_now
@@ -89,7 +90,7 @@ async def test_who_pops_an_empty_queue_waits_for_the_next() -> None:
     assert not popping.done(), "woken for nothing, it waits on"
     two = conversion("anna")
     queue.push(two)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         assert await popping is two
 
 
