@@ -7,6 +7,7 @@ The MP3 comes last and goes first, so that a half-made artifact never looks whol
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Where attempts work, in the folder of the finished files.
 STAGING = ".staging"
+#: What a file system says that has no such thing as syncing a folder.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 #: The version of the description beside each MP3.
 VERSION = 1
 
@@ -145,9 +148,13 @@ def remove_tree(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
+    """Raises OSError, but not for a folder that cannot be synced as such: SMB and many FUSE file systems cannot."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 

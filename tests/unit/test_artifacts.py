@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 import textwrap
@@ -429,3 +430,35 @@ async def test_a_kill_at_any_moment_leaves_only_whole_artifacts_after_the_sweep(
             assert hashlib.sha256(artifact.path.read_bytes()).hexdigest() == artifact.media.title
         files = {artifact.path.with_suffix(s).name for artifact in artifacts for s in (".mp3", ".json", ".jpg")}
         assert names(folder) <= files | {".staging"}
+
+
+def fsync_failing(number: int, *, of_folders: bool) -> Callable[[int], None]:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) is of_folders:
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    return fsync
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+async def test_a_file_system_that_cannot_sync_folders_is_good_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    artifacts = await opened(tmp_path)
+    monkeypatch.setattr(os, "fsync", fsync_failing(number, of_folders=True))
+    artifact = await publish(artifacts, b"whole", b"picture")
+    assert await found(tmp_path) == [artifact]
+
+
+@pytest.mark.parametrize(("number", "of_folders"), [(errno.EIO, True), (errno.EIO, False), (errno.EINVAL, False)])
+async def test_what_cannot_be_synced_for_another_reason_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, of_folders: bool
+) -> None:
+    artifacts = await opened(tmp_path)
+    monkeypatch.setattr(os, "fsync", fsync_failing(number, of_folders=of_folders))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        await publish(artifacts, b"whole", b"picture")
+    assert names(tmp_path) == {".staging"}
