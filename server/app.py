@@ -123,6 +123,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             state=state,
             artifacts=artifacts,
             settings=config.jobs,
+            file_name=config.audio.file_name,
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )

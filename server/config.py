@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import naming
+
 #: The file that a command reads when none is named, if it exists.
 DEFAULT_FILE = Path("config.toml")
 
@@ -67,6 +69,7 @@ class AudioConfig:
     max_duration: int = _number(14_400, 1, 864_000)
     max_source_mb: int = _number(2048, 1, 1_000_000)
     cover: bool = True
+    file_name: str = naming.DEFAULT
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from . import naming
 from .config import SECTIONS, Config, ConfigError, StorageConfig, whole_number
 
 _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
@@ -124,6 +125,8 @@ def _check_text(key: str, value: str) -> None:
             ipaddress.ip_network(value)
         except ValueError:
             raise ValueError('addresses or networks like "127.0.0.1" or "10.0.0.0/8"') from None
+    if key == "audio.file_name":
+        naming.parse(value)
     if key == "server.host" and not value:
         raise ValueError("an address or host name")
 

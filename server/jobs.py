@@ -271,6 +271,7 @@ class Conversion:
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     cancelled_at: int | None = None  # the progress in per cent at which its owner cancelled it
+    name: str = ""  # of its download, without an extension, once it is decided
     removed: bool = False
     revision: int = 0
     rendered: tuple[tuple[object, ...], bytes] | None = field(default=None, repr=False)  # the answer, by what made it

@@ -15,8 +15,8 @@ import aiofiles
 import aiofiles.os
 import aiohttp
 
+from .. import naming
 from ..config import Config, ConfigError, LimitsConfig, LogConfig
-from ..http import filename
 from ..installation import program
 from ..logs import logging_to_stderr
 from . import serve
@@ -126,9 +126,8 @@ async def _save(client: aiohttp.ClientSession, job: dict[str, Any], output: Path
     async with client.get(job["download_url"], headers={"Authorization": ""}) as response:
         response.raise_for_status()
         disposition = response.content_disposition
-        path = output / filename.for_title(
-            ((disposition and disposition.filename) or job["video_id"]).removesuffix(".mp3")
-        )
+        named = (disposition and disposition.filename) or ""
+        path = output / f"{naming.safe(named.removesuffix('.mp3')) or job['video_id']}.mp3"
         first_byte = 0.0
         part = path.with_name(path.name + ".part")
         try:

@@ -45,6 +45,7 @@ class Engine:
         artifacts: Artifacts,
         settings: JobsConfig,
         slots: int,
+        file_name: str,
         metrics: Metrics,
     ) -> None:
         self._state = state
@@ -52,7 +53,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self.slots = slots
-        self.table = Table()
+        self.table = Table(file_name)
         self.queue = FairQueue(self.table.queue_changed)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
         self.workers = Workers(run, slots=slots, timeout=settings.timeout)
@@ -127,6 +128,7 @@ class Engine:
         job.join(conversion)
         self.table.enter(conversion)
         if conversion.finished:
+            self.table.names.of(conversion)
             self.retention.keep(conversion)
         return conversion
 
@@ -210,6 +212,8 @@ class Engine:
             self.workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
 
     def _finished(self, conversion: Conversion) -> None:
+        if conversion.status is Status.COMPLETED:
+            self.table.names.of(conversion)
         self.table.note_finished(conversion)
         self.retention.keep(conversion)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import errors, stored
+from .. import errors, naming, stored
 from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
 from ..storage.state import Record
 
@@ -23,6 +23,8 @@ TABLE = "conversions"
 #: So many attempts may end with the server's own death before the conversion is held to be the cause.
 MAX_INTERRUPTIONS = 10
 
+#: Bytes of a download's name.
+_LONGEST_NAME = 255
 _MOMENTS = ("started_at", "finished_at", "expires_at")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
@@ -47,6 +49,8 @@ def _record(conversion: Conversion) -> Record:
     for name in _MOMENTS:
         if moment := getattr(conversion, name):
             record[name] = moment.isoformat()
+    if conversion.name:
+        record["name"] = conversion.name
     if conversion.status is Status.COMPLETED and job.artifact:
         record["artifact"] = job.artifact.path.name
     elif conversion.finished:
@@ -120,6 +124,7 @@ def _conversion(key: str, record: Record) -> tuple[Conversion, Status]:
     for name in _MOMENTS:
         if name in record:
             setattr(conversion, name, stored.moment(record[name]))
+    conversion.name = naming.safe(stored.text(record.get("name", "")), _LONGEST_NAME)
     if status is Status.COMPLETED:
         stored.text(record["artifact"])
     elif status in (Status.FAILED, Status.CANCELLED):

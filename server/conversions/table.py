@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from .. import errors
+from .. import errors, naming
 from ..jobs import Conversion
+from .names import Names
 from .watch import Watch
 
 
 class Table:
-    def __init__(self) -> None:
+    def __init__(self, file_name: str = naming.DEFAULT) -> None:
+        """`file_name` is the template of downloads' names."""
+        self.names = Names(file_name)
         self._conversions: dict[str, Conversion] = {}
         self._by_owner: dict[str, list[Conversion]] = {}  # sorted by `place`: a clock may go back
         self._unfinished: dict[str, dict[str, Conversion]] = {}  # by owner and id, in the order of coming
@@ -51,6 +54,7 @@ class Table:
 
     def enter(self, conversion: Conversion) -> None:
         self._conversions[conversion.id] = conversion
+        self.names.claim(conversion)
         bisect.insort(self._by_owner.setdefault(conversion.owner, []), conversion, key=_place)
         if not conversion.finished:
             self._unfinished.setdefault(conversion.owner, {})[conversion.id] = conversion
@@ -59,6 +63,7 @@ class Table:
         if self._conversions.pop(conversion.id, None) is None:
             return
         self.note_finished(conversion)
+        self.names.release(conversion)
         owned = self._by_owner[conversion.owner]
         del owned[bisect.bisect_left(owned, conversion.place, key=_place)]
         if not owned:

@@ -39,7 +39,7 @@ async def audio(request: web.Request) -> web.StreamResponse:
         if finished := _finished(conversion):
             return await _whole(request, conversion, finished)
         if request.method == "HEAD":
-            return web.Response(headers=_headers(conversion))
+            return web.Response(headers=_headers(request, conversion))
         if conversion.job.audio and request.version >= HttpVersion11:
             attempt = conversion.job.attempt  # of before opening, in which a new one may begin
             async with _opened(conversion.job.audio) as file:
@@ -81,11 +81,11 @@ def _gone() -> errors.ConversionNotFound:
     return errors.ConversionNotFound("There is no such download: the id is unknown, or it was removed or has expired.")
 
 
-def _headers(conversion: Conversion) -> dict[str, str]:
-    media = conversion.job.media
+def _headers(request: web.Request, conversion: Conversion) -> dict[str, str]:
+    name = request.app[ENGINE].table.names.of(conversion)
     return {
         "Content-Type": "audio/mpeg",
-        "Content-Disposition": filename.content_disposition(media.title if media else conversion.video_id),
+        "Content-Disposition": filename.content_disposition(name, conversion.video_id),
         "Cache-Control": "private, no-cache",
     }
 
@@ -96,7 +96,7 @@ async def _whole(request: web.Request, conversion: Conversion, artifact: Artifac
     if conversion.removed:
         raise _gone()
     with request.app[ARTIFACTS].reading(artifact):
-        response = await send(request, File(artifact.path, headers=_headers(conversion), gone=_gone()))
+        response = await send(request, File(artifact.path, headers=_headers(request, conversion), gone=_gone()))
     if request.method == "GET" and response.status in (200, 206):
         request.app[METRICS].bytes_served.inc(response.content_length or 0)
     return response
@@ -110,7 +110,7 @@ async def _live(request: web.Request, conversion: Conversion, attempt: int, file
     job = conversion.job
     served = request.app[METRICS].bytes_served
     # The last header asks nginx not to hold the stream back.
-    response = web.StreamResponse(headers={**_headers(conversion), "X-Accel-Buffering": "no"})
+    response = web.StreamResponse(headers={**_headers(request, conversion), "X-Accel-Buffering": "no"})
     response.enable_chunked_encoding()
     await response.prepare(request)
     if request.query.get("tag") == "no":

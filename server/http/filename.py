@@ -1,4 +1,4 @@
-"""The name a download gets: the video's title, right in every script and safe on every system."""
+"""The header that names a download (RFC 6266, RFC 8187)."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-#: Names that Windows keeps for devices, with or without an extension.
-_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
-#: Most file systems take 255 bytes; the rest is for an extension and a browser's " (1)".
-_MAX_BYTES = 200
-#: Joiners that Persian, Indic scripts and emoji need; other invisible characters go.
-_JOINERS = "\u200c\u200d"
+#: What old clients may be shown for characters that decompose into nothing of ASCII's.
+_ASCII = str.maketrans(
+    {
+        **dict.fromkeys("–—‐‑−", "-"),
+        **dict.fromkeys("‘’´", "'"),
+        **dict.fromkeys("“”„", "'"),
+        **{"…": "...", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"},
+        **{"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i"},
+    }
+)
 
 
-def for_title(title: str) -> str:
-    """`title` as a file name ending in .mp3."""
-    name = "".join(_safe(c) for c in unicodedata.normalize("NFC", title))
-    name = " ".join(name.split()).strip(". ")
-    name = name.encode()[:_MAX_BYTES].decode(errors="ignore").strip(". " + _JOINERS)
-    if _DEVICES.fullmatch(name):
-        name = "_" + name
-    return (name or "audio") + ".mp3"
+def content_disposition(stem: str, video_id: str) -> str:
+    """For an MP3 called `stem`, which is safe as a file name: that name, and one in ASCII for old clients.
+
+    Where letters or digits are lost in the latter, the video's id is in it, so that no two videos share one.
+    """
+    return f"attachment; filename=\"{_plain(stem, video_id)}.mp3\"; filename*=UTF-8''{quote(f'{stem}.mp3', safe='')}"
 
 
-def _safe(character: str) -> str:
-    if character in '<>:"/\\|?*':
-        return "_"
-    if character in _JOINERS or not unicodedata.category(character).startswith(("C", "Zl", "Zp")):
-        return character
-    return " " if character in "\t\r\n" else ""
-
-
-def content_disposition(title: str) -> str:
-    """The header for a download (RFC 6266, RFC 8187): the real name, and one in ASCII for old clients."""
-    name = for_title(title)
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", plain).removesuffix(".mp3")
-    plain = (" ".join(plain.split()).strip(". ") or "audio") + ".mp3"
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+def _plain(stem: str, video_id: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", stem.translate(_ASCII))
+    lost = any(unicodedata.category(c)[0] in "LN" for c in decomposed if not c.isascii())
+    plain = decomposed.encode("ascii", "ignore").decode()
+    plain = " ".join(re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", plain).split()).strip(". -_")
+    if not plain:
+        return video_id
+    return f"{plain} [{video_id}]" if lost and video_id not in plain else plain

@@ -8,17 +8,18 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from conftest import StartApi
-from support.api import KEY, MEDIA, OTHER, Api, content_of, link, read_answer, read_head
+from support.api import KEY, MEDIA, OTHER, Api, content_of, link, read_answer, read_head, serving
 
 from server import errors
-from server.config import JobsConfig
+from server.config import AudioConfig, JobsConfig
 from server.http.context import ARTIFACTS
 
-VIDEO = "some-video-"
+VIDEO, TWIN = "some-video-", "other-video"
 CONTENT = content_of(VIDEO)
 PAST = "Thu, 01 Jan 1970 00:00:01 GMT"
 TITLES = [
@@ -138,6 +139,53 @@ async def test_the_connection_is_in_step_after_any_of_them(api: Api, path: str, 
 @pytest.mark.parametrize("place", ["/", "/static/app.js"])
 async def test_files_of_the_page_refuse_in_the_envelope_too(api: Api, place: str, headers: dict[str, str]) -> None:
     assert (await api.get(place, headers=headers)).code in ("RANGE_NOT_SATISFIABLE", "PRECONDITION_FAILED")
+
+
+async def name_of(api: Api, conversion: Any) -> str:
+    """What a browser saves the download as."""
+    answer = await api.request("HEAD", link(conversion["conversion_id"]))
+    return unquote(answer.headers["Content-Disposition"].rpartition("UTF-8''")[2])
+
+
+async def test_a_song_is_named_after_artist_and_track(api: Api) -> None:
+    api.studio.media = dataclasses.replace(MEDIA, track="A Song", title="An Artist - A Song (Official Video)")
+    assert await name_of(api, await api.made(VIDEO)) == "An Artist – A Song.mp3"
+
+
+async def test_the_owner_says_what_downloads_are_called(start_api: StartApi) -> None:
+    api = await start_api(audio=AudioConfig(file_name="{artist}/{year} {album} {title}"))
+    assert await name_of(api, await api.made(VIDEO)) == "An Artist_2026 A Title.mp3"
+
+
+async def test_two_videos_never_share_a_name_and_each_keeps_its_own(api: Api) -> None:
+    first, second, others = [await api.made(VIDEO), await api.made(TWIN), await api.made(TWIN, key=OTHER)]
+    names = ["A Title.mp3", "A Title [other-video].mp3", "A Title.mp3"]
+    assert [await name_of(api, one) for one in (second, first, others)] == [names[1], names[0], names[2]]
+    assert await name_of(api, await api.made(TWIN, "low")) == names[1]
+    await api.request("DELETE", f"/status/{first['conversion_id']}")
+    assert await name_of(api, second) == names[1]
+
+
+async def test_a_name_outlives_a_restart(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        first, second = await api.made(VIDEO), await api.made(TWIN)
+        await api.request("DELETE", f"/status/{first['conversion_id']}")
+    async with serving(tmp_path, audio=AudioConfig(file_name="{artist}")) as api:
+        assert await name_of(api, second) == "A Title [other-video].mp3"
+        assert await name_of(api, await api.made("third-video")) == "An Artist.mp3"
+
+
+async def test_a_live_download_has_the_name_it_will_keep(api: Api) -> None:
+    await api.made(VIDEO)
+    conversion = await api.convert("led-twin---")
+    assert await name_of(api, conversion) == "led-twin---.mp3"
+    take = await api.studio.take("led-twin---")
+    take.know()
+    assert await name_of(api, conversion) == "A Title [led-twin---].mp3"
+    take.grow(b"sound")
+    take.finish()
+    await api.status(conversion["conversion_id"], wait=5)
+    assert await name_of(api, conversion) == "A Title [led-twin---].mp3"
 
 
 @pytest.mark.parametrize("title", TITLES)

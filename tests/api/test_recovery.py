@@ -67,6 +67,7 @@ def row(state: Status = Status.QUEUED, **wrong: Any) -> Any:
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.COMPLETED, Status.QUEUED])
 def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
     before = conversion(status)
+    before.name = "A Name [video-id]"
     restored = again(records.of([before]), artifacts=[ARTIFACT] if status is Status.COMPLETED else [])
     (after,) = restored.conversions
     for name in (
@@ -79,6 +80,7 @@ def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
         "started_at",
         "finished_at",
         "expires_at",
+        "name",
     ):
         assert getattr(after, name) == getattr(before, name), name
     if status is not Status.QUEUED:

@@ -139,7 +139,7 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[[log]]\n", "log: expected a section [log], found [{}]"),
         (
             "[audio]\ncovers = true\n",
-            "audio.covers: expected one of max_duration, max_source_mb, cover, found an unknown key",
+            "audio.covers: expected one of max_duration, max_source_mb, cover, file_name, found an unknown key",
         ),
         ("[server]\nport = 65536\n", "server.port: expected a whole number from 0 to 65535, found 65536"),
         ("[server]\nport = -1\n", "server.port: expected a whole number from 0 to 65535, found -1"),
@@ -150,6 +150,15 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[audio]\ncover = 1\n", "audio.cover: expected true or false, found 1"),
         ("[server]\nhost = 8\n", "server.host: expected a string, found 8"),
         ('[server]\nhost = ""\n', "server.host: expected an address or host name, found ''"),
+        (
+            '[audio]\nfile_name = "{artist} - {song}"\n',
+            "audio.file_name: expected a template of {artist}, {track}, {title}, {album}, {album_artist}, "
+            "{track_number}, {disc_number}, {genre}, {date}, {year}, {video_id}, found '{artist} - {song}'",
+        ),
+        (
+            '[audio]\nfile_name = "{title"\n',
+            "audio.file_name: expected a template whose braces are in pairs, like {title}, found '{title'",
+        ),
         ('[storage]\nstate = ""\n', "storage.state: expected a path, found ''"),
         ('[storage]\nstate = "a\\u0000b"\n', "storage.state: expected a string, found 'a\\x00b'"),
         ("[ytdlp]\nca_file = false\n", "ytdlp.ca_file: expected a string, found false"),

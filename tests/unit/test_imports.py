@@ -13,8 +13,8 @@ SERVER = Path(__file__).parents[2] / "server"
 #: Modules that stand in `server/` itself and are the vocabulary of all rooms, with the ones they may use.
 VOCABULARY = {
     "errors": set(),
-    "config": set(),
-    "config_file": {"config"},
+    "config": {"naming"},
+    "config_file": {"config", "naming"},
     "completion": set(),
     "logs": {"config", "printable", "repeats"},
     "printable": set(),
@@ -22,6 +22,7 @@ VOCABULARY = {
     "installation": set(),
     "stored": set(),
     "jobs": {"errors", "stored"},
+    "naming": {"jobs"},
     "metrics": {"jobs"},
     "youtube_url": {"errors"},
 }
