@@ -53,7 +53,9 @@ class Encoding:
             raise errors.JobFailed() from error
         if failure:
             raise self._explained(failure)
-        recording = wholeness.Recording(self._written, encoder.encoded.seconds, encoder.clean)
+        recording = wholeness.Recording(
+            self._written, encoder.encoded.seconds, delivered=source.delivered, clean=encoder.clean
+        )
         wholeness.check(self._expected, recording, self._max_duration)
         return self._written
 

@@ -29,11 +29,13 @@ class Oversized(errors.TooLarge):
 class Expectation:
     """How long the sound of a source should be: `seconds` (None where nobody says), within `tolerance`.
 
-    `muxed`: the length is that of a picture with its sound, which may end before the picture does.
+    `exact`: it is the sound's own length, against which every other measure is poor. `muxed`: it is that of a picture
+    with its sound, which may end before the picture does.
     """
 
     seconds: float | None
     tolerance: float
+    exact: bool = False
     muxed: bool = False
 
     def limit(self, max_duration: float) -> float:
@@ -45,11 +47,12 @@ class Expectation:
 class Recording:
     """What came of a source, in seconds: what was `written`, and when its last sound is to be heard (`ends_at`).
 
-    `clean`: the decoder met no damage.
+    `delivered`: as many bytes came as were announced, and every fragment. `clean`: the decoder met no damage.
     """
 
     written: float
     ends_at: float
+    delivered: bool = True
     clean: bool = True
 
     @property
@@ -64,10 +67,10 @@ def expectation(own: float | None, video: float | None, *, muxed: bool = False) 
     An encoder adds up to a tenth of a second, and in a clip of a second more than half a second is too much to miss.
     """
     if own:
-        return Expectation(own, _tolerance(own), muxed)
+        return Expectation(own, _tolerance(own), exact=not muxed, muxed=muxed)
     if video:
-        return Expectation(video, _tolerance(video) + 0.6, muxed)
-    return Expectation(None, 0.5, muxed)
+        return Expectation(video, _tolerance(video) + 0.6, muxed=muxed)
+    return Expectation(None, 0.5, muxed=muxed)
 
 
 def _tolerance(seconds: float) -> float:
@@ -85,10 +88,7 @@ def bytes_written(seconds: float, bitrate_kbps: int) -> int:
 
 
 def check(expected: Expectation, recording: Recording, max_duration: float) -> None:
-    """Raise the job error that says why `recording` is not whole: Truncated, Overlong or TooLong.
-
-    Call when all bytes or fragments of the source have come, by its own count.
-    """
+    """Raise the job error that says why `recording` is not whole: Truncated, Overlong or TooLong."""
     written = recording.written
     if written > expected.limit(max_duration):
         raise beyond_limit(expected) from _difference(expected, recording)
@@ -100,7 +100,7 @@ def check(expected: Expectation, recording: Recording, max_duration: float) -> N
         missing = expected.seconds - written
         if expected.muxed and missing > expected.tolerance and recording.clean:
             missing = recording.gap  # the picture is longer than its sound
-    if missing > expected.tolerance:
+    if missing > expected.tolerance or not (recording.delivered or expected.exact):
         raise errors.Truncated() from _difference(expected, recording)
 
 

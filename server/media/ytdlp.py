@@ -133,7 +133,7 @@ class Run:
     """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods.
 
     After `media`: `expectation` is how long the audio should be, `sample_rate` and `channels` what YouTube says of it,
-    None where it says nothing.
+    None where it says nothing. After `finish`: `delivered` is whether as many bytes came as were announced.
     """
 
     def __init__(self, child: process.Forked, setup: advice.Setup) -> None:
@@ -142,6 +142,7 @@ class Run:
         self.sample_rate: int | None = None
         self.channels: int | None = None
         self.ambisonic = False
+        self.delivered = False
         self.expectation = wholeness.expectation(None, None)
         self._came: dict[str, dict[str, Any]] = {}
 
@@ -166,8 +167,8 @@ class Run:
             self.channels = channels or self.channels
 
     async def finish(self) -> None:
-        """Returns once all audio was handed on. Raises the JobError that says why it was not."""
-        await self._event("downloaded")
+        """Returns once no more will come; sets `delivered`. Raises the JobError that says why it did not come."""
+        self.delivered = bool((await self._event("downloaded"))["delivered"])
 
     async def _event(self, name: str) -> dict[str, Any]:
         """The event of that name, which comes once; others that come before it are kept."""

@@ -7,7 +7,7 @@ already made. It talks to `ytdlp.py` by events, one line of JSON each:
                        "length": the format's own or null, "muxed", "head": whether that event will come}
     {"event": "cover", "file": a path or null}
     {"event": "head", "data": the audio's first bytes in base64}
-    {"event": "downloaded"}                         all audio is in the pipe
+    {"event": "downloaded", "delivered"}            no more will come; whether all came that was announced
     {"event": "refused", "code", "message"}         by our own rules: a job error's code or OVERSIZED
     {"event": "failed", "message", "warnings", "log"}  in yt-dlp's own words; `warnings` is part of the log
 """
@@ -88,8 +88,7 @@ class _Run:
                 ydl.write_debug = self.hint
                 ydl.add_post_processor(_Announce(self), when="before_dl")
                 ydl.download([url])
-                if self.outlet.sent and not self.refused:
-                    session.check_size(self.outlet, self.chosen)
+                delivered = session.is_delivered(self.outlet, self.chosen)
                 if self.cover:
                     self.cover.wait()
         except download.Refused as error:
@@ -99,7 +98,7 @@ class _Run:
             self._fail(_words(error))
         else:
             if self.outlet.sent and not self.refused:
-                self._send(event="downloaded")
+                self._send(event="downloaded", delivered=delivered)
             else:
                 self._fail("yt-dlp ended without audio")
         if self.cover:

@@ -21,10 +21,10 @@ from aiohttp import web
 
 from ..config import ConfigError
 from ..installation import pip_install
-from .answers import UNREACHABLE_HOST
 from .clips import Studio
 from .proxy import HOSTS, serve_proxy
 from .site import Site
+from .streams import UNREACHABLE_HOST
 
 __all__ = ["OfflineYouTube", "offline_youtube"]
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
-from . import thumbnails
-from .behaviours import ENORMOUS_BYTES, Formats, Media, Refusal, Reserved
+from . import streams, thumbnails
+from .behaviours import Formats, Refusal, Reserved
 from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, Challenge
+from .offers import Says
 from .videos import Video
 
-MEDIA_HOST = "rr1---sn-offline.googlevideo.com"
-UNREACHABLE_HOST = "unreachable.googlevideo.com"
-MANIFEST_HOST = "manifest.googlevideo.com"
 JSON = dict[str, Any]
 
 
@@ -100,6 +97,10 @@ def description(video: Video, entry: Reserved) -> JSON:
         },
     }
     details = response["videoDetails"]
+    if entry.says is Says.NOTHING:
+        del details["lengthSeconds"]
+    elif entry.says is Says.ZERO:
+        details["lengthSeconds"] = "0"
     if entry.formats is Formats.LIVE:
         details["isLive"] = True
         details["lengthSeconds"] = "0"
@@ -116,33 +117,8 @@ def player_response(video: Video, entry: Reserved, attempt: int, challenge: Chal
     response = description(video, entry)
     if entry.refusal is not None:
         return response
-    if entry.formats is Formats.LIVE:
-        manifest = f"https://{MANIFEST_HOST}/api/manifest/hls_variant/id/{video.video_id}/index.m3u8"
-        response["streamingData"] = {"hlsManifestUrl": manifest}
-        return response
-    query = {"id": video.video_id, "attempt": str(attempt)}
-    host = UNREACHABLE_HOST if entry.media is Media.UNREACHABLE else MEDIA_HOST
-    stream = _video_stream() if entry.formats is Formats.VIDEO_ONLY else _audio_stream(video)
-    if entry.media is Media.ENORMOUS:
-        stream["contentLength"] = str(ENORMOUS_BYTES)
-    if entry.media is Media.CHALLENGED:
-        query |= {"n": challenge.n, "ei": challenge.nonce}
-        url = f"https://{host}/videoplayback?{urlencode(query)}"
-        stream["signatureCipher"] = urlencode({"s": challenge.scrambled, "sp": "sig", "url": url})
-    else:
-        stream["url"] = f"https://{host}/videoplayback?{urlencode(query)}"
-    response["streamingData"] = {"expiresInSeconds": "21540", "adaptiveFormats": [stream]}
+    response["streamingData"] = streams.streaming_data(video, entry, attempt, challenge)
     return response
-
-
-def live_manifest(video: Video) -> str:
-    """An HLS master playlist with one variant."""
-    variant = f"https://{MANIFEST_HOST}/api/manifest/hls_playlist/id/{video.video_id}/itag/91/index.m3u8"
-    return (
-        "#EXTM3U\n"
-        '#EXT-X-STREAM-INF:BANDWIDTH=300000,CODECS="mp4a.40.5,avc1.42c00b",RESOLUTION=256x144,FRAME-RATE=15\n'
-        f"{variant}\n"
-    )
 
 
 def _playability(refusal: Refusal | None) -> JSON:
@@ -152,35 +128,10 @@ def _playability(refusal: Refusal | None) -> JSON:
     if refusal.subreason:
         message = {"reason": {"simpleText": refusal.reason}, "subreason": {"simpleText": refusal.subreason}}
         status["errorScreen"] = {"playerErrorMessageRenderer": message}
+    if refusal.trailer:
+        renderer = {"trailerVideoId": refusal.trailer}
+        status["errorScreen"] = {"playerLegacyDesktopYpcTrailerRenderer": renderer}
     return status
-
-
-def _audio_stream(video: Video) -> JSON:
-    clip = video.clip
-    opus = clip.codec == "opus"
-    return {
-        "itag": 251 if opus else 140,
-        "mimeType": 'audio/webm; codecs="opus"' if opus else 'audio/mp4; codecs="mp4a.40.2"',
-        "bitrate": clip.kbps * 1000,
-        "averageBitrate": clip.kbps * 1000,
-        "audioQuality": "AUDIO_QUALITY_MEDIUM",
-        "audioSampleRate": str(clip.sample_rate),
-        "audioChannels": clip.channels,
-        "approxDurationMs": str(video.seconds * 1000),
-    }
-
-
-def _video_stream() -> JSON:
-    return {
-        "itag": 247,
-        "mimeType": 'video/webm; codecs="vp9"',
-        "bitrate": 1_000_000,
-        "width": 1280,
-        "height": 720,
-        "fps": 25,
-        "quality": "hd720",
-        "qualityLabel": "720p",
-    }
 
 
 def _script_json(value: JSON | str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from .offers import Offer, Says
+
 
 class Media(enum.Enum):
     """How the media of a video behaves."""
@@ -30,6 +32,26 @@ class Media(enum.Enum):
     """Announces ``ENORMOUS_BYTES``; after the first few the connection ends."""
     CHALLENGED = enum.auto()
     """403 unless the player's JavaScript challenges were solved."""
+    HOLED = enum.auto()
+    """A fifth of the bytes are zeros."""
+    EMPTY = enum.auto()
+    """200 without a byte."""
+    RESUMED_WHOLE = enum.auto()
+    """The connection ends at two fifths; the request for the rest is answered 200 with the whole."""
+    RESUMED_OTHER = enum.auto()
+    """The same, with other bytes."""
+    PIECES_WHOLE = enum.auto()
+    """The request for any piece but the first is answered 200 with the whole."""
+    FLAKY = enum.auto()
+    """The connection ends after every ``FLAKY_BYTES``; requests for the rest are served."""
+    TWICE = enum.auto()
+    """One answer has all the bytes twice."""
+    ENDLESS = enum.auto()
+    """The bytes again and again, without an end."""
+    FIRST_MISSING = enum.auto()
+    """Of the fragments, the first is 404."""
+    MIDDLE_MISSING = enum.auto()
+    LAST_MISSING = enum.auto()
 
 
 class Thumbnail(enum.Enum):
@@ -63,6 +85,7 @@ class Formats(enum.Enum):
 
 
 ENORMOUS_BYTES = 8_000_000_000
+FLAKY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,8 @@ class Refusal:
     reason: str
     subreason: str = ""
     upcoming: bool = False
+    trailer: str = ""
+    """The id that is named in the video's place."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +140,11 @@ class Reserved:
     kbps: int = 0
     source_kbps: int = 0
     """The source's bandwidth."""
+    offers: tuple[Offer, ...] = ()
+    """The formats, where they are others than one audio stream."""
+    says: Says = Says.LENGTH
+    format_ms: int = 0
+    """What the formats say to be long, in milliseconds, where it differs from what the video says."""
+    silent: bool = False
+    size: int = 0
+    """To how many bytes the media is filled up with what is no sound, and what the formats say of it."""

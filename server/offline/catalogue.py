@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .adorned import ADORNED
 from .behaviours import Formats, Media, Reserved
+from .odd_sources import ODD_SOURCES
 from .refusals import REFUSALS
 
 HOUR = 3600
@@ -46,6 +47,7 @@ _ALL = (
         "x-22k-mono-", "completed", "22.05 kHz, one channel.", codec="aac", sample_rate=22_050, channels=1, kbps=32
     ),
     Reserved("x-js-------", "completed", "Needs the player's JavaScript challenges solved.", media=Media.CHALLENGED),
+    *ODD_SOURCES,
     # Odd in tags and pictures.
     *ADORNED,
 )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import secrets
 import socket
+from pathlib import Path
 
 from aiohttp import web
 
-from . import answers, challenge, media, thumbnails
+from . import answers, challenge, media, sound, streams, thumbnails
 from .behaviours import Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
-from .videos import VIDEO_ID, Video, video
+from .offers import Delivery
+from .videos import VIDEO_ID, Stream, Video, video
 
 NEEDLESS = {Media.FORBIDDEN, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
 """Media for which no clip is ever read."""
+HLS = "application/vnd.apple.mpegurl"
 LONGEST_AHEAD = 3600
 """Seconds up to which a clip is begun when its watch page is asked for, so that it is there when it is wanted."""
 
@@ -39,8 +43,11 @@ class Site:
                 web.post("/youtubei/v1/player", self.player),
                 web.post("/youtubei/v1/next", self.next),
                 web.get(challenge.PLAYER_PATH, self.player_script),
-                web.get("/api/manifest/hls_variant/id/{id}/index.m3u8", self.live_manifest),
+                web.get("/api/manifest/hls_variant/id/{id}/index.m3u8", self.hls_manifest),
+                web.get("/api/manifest/hls_playlist/id/{id}/itag/{itag}/index.m3u8", self.hls_playlist),
+                web.get("/api/manifest/dash/id/{id}", self.dash_manifest),
                 web.get("/videoplayback", self.media),
+                web.get("/videoplayback/id/{id}/itag/{itag}/sq/{number:\\d+}{rest:.*}", self.fragment),
                 web.get("/vi/{id}/{name}", self.thumbnail),
                 web.get("/vi_webp/{id}/{name}", self.thumbnail),
             ]
@@ -54,7 +61,8 @@ class Site:
             self._attempts[entry.video_id] += 1
         playable = entry.refusal is None and entry.formats is Formats.AUDIO
         if playable and entry.media not in NEEDLESS and shown.seconds <= LONGEST_AHEAD:
-            self._studio.start_clip(shown.clip)
+            for stream in shown.streams:
+                self._studio.start_clip(stream.clip)
             if entry.thumbnail is Thumbnail.DRAWN:
                 self._studio.start_thumbnail(entry.video_id)  # a cover that comes late is none
         return web.Response(text=answers.watch_page(shown, entry), content_type="text/html")
@@ -78,9 +86,37 @@ class Site:
     async def player_script(self, request: web.Request) -> web.StreamResponse:
         return web.FileResponse(challenge.PLAYER_SCRIPT)
 
-    async def live_manifest(self, request: web.Request) -> web.StreamResponse:
+    async def hls_manifest(self, request: web.Request) -> web.StreamResponse:
+        entry, shown = _asked_for(request.match_info["id"])
+        live = entry.formats is Formats.LIVE
+        text = streams.live_manifest(shown) if live else streams.hls_manifest(shown)
+        return web.Response(text=text, content_type=HLS)
+
+    async def hls_playlist(self, request: web.Request) -> web.StreamResponse:
+        shown, stream = _fragmented(request, Delivery.HLS)
+        made = await _read(await self._studio.fragments(stream) / sound.PLAYLIST)
+        return web.Response(text=streams.hls_playlist(shown, stream.offer, made), content_type=HLS)
+
+    async def dash_manifest(self, request: web.Request) -> web.StreamResponse:
         _, shown = _asked_for(request.match_info["id"])
-        return web.Response(text=answers.live_manifest(shown), content_type="application/vnd.apple.mpegurl")
+        stream = next((one for one in shown.streams if one.offer.delivery is Delivery.DASH), None)
+        if stream is None:
+            raise web.HTTPNotFound
+        made = await _read(await self._studio.fragments(stream) / sound.PLAYLIST)
+        return web.Response(text=streams.dash_manifest(shown, stream.offer, made), content_type="application/dash+xml")
+
+    async def fragment(self, request: web.Request) -> web.StreamResponse:
+        _, stream = _fragmented(request, Delivery.HLS, Delivery.DASH)
+        folder = await self._studio.fragments(stream)
+        number, last = int(request.match_info["number"]), (await _read(folder / sound.PLAYLIST)).count("#EXTINF")
+        missing = {
+            Media.FIRST_MISSING: 1,
+            Media.MIDDLE_MISSING: last // 2 + 1,
+            Media.LAST_MISSING: last,
+        }.get(reserved(request.match_info["id"]).media)
+        if number == missing or number > last:
+            raise web.HTTPNotFound
+        return web.FileResponse(folder / str(number), headers={"Content-Type": "application/octet-stream"})
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("id", ""))
@@ -93,8 +129,11 @@ class Site:
             return web.Response(body=media.GARBAGE, content_type="audio/webm")
         if not self._allowed(entry, request):
             raise web.HTTPForbidden
-        path = await self._studio.clip(shown.clip)
-        return await media.serve(request, path, shown.clip, entry.media, media.bandwidth(entry, self._rate_kbps))
+        stream = shown.stream(request.query.get("itag", ""))
+        if stream is None or stream.offer.delivery is not Delivery.HTTPS:
+            raise web.HTTPNotFound
+        path = await self._studio.clip(stream.clip)
+        return await media.serve(request, path, stream.clip, entry.media, media.bandwidth(entry, self._rate_kbps))
 
     async def thumbnail(self, request: web.Request) -> web.StreamResponse:
         entry, _ = _asked_for(request.match_info["id"])
@@ -117,6 +156,19 @@ def _asked_for(video_id: str) -> tuple[Reserved, Video]:
     if entry.http_status == web.HTTPTooManyRequests.status_code:
         raise web.HTTPTooManyRequests
     return entry, video(video_id)
+
+
+def _fragmented(request: web.Request, *deliveries: Delivery) -> tuple[Video, Stream]:
+    """The video and its stream that an address names. Raises the 404 of what is none."""
+    _, shown = _asked_for(request.match_info["id"])
+    stream = shown.stream(request.match_info["itag"])
+    if stream is None or stream.offer.delivery not in deliveries:
+        raise web.HTTPNotFound
+    return shown, stream
+
+
+async def _read(path: Path) -> str:
+    return await asyncio.to_thread(path.read_text)
 
 
 async def _posted_id(request: web.Request) -> str:

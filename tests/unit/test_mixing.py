@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
+from support.listening import FFMPEG, levels
 
 from server.media import ffmpeg
 
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 #: Near full scale, the same in every channel, so that a sum is as loud as it gets.
 LOUD = "0.6*sin(2*PI*97*t)+0.3*sin(2*PI*431*t)+0.09*sin(2*PI*3011*t)"
 
@@ -34,15 +32,6 @@ def converted(folder: Path, made_from: Path, mixing: str) -> Path:
             command, stdin=audio, stdout=subprocess.DEVNULL, pass_fds=[target.fileno()], check=True, timeout=60
         )
     return path
-
-
-def levels(path: Path) -> list[tuple[float, float]]:
-    """Peak and mean of each channel in dB of full scale, which a decoder can exceed."""
-    measure = "aformat=sample_fmts=flt,astats=measure_overall=none:measure_perchannel=Peak_level+RMS_level"
-    done = subprocess.run([FFMPEG, "-i", path, "-af", measure, "-f", "null", "-"], capture_output=True, timeout=60)
-    peaks = re.findall(rb"Peak level dB: (\S+)", done.stderr)
-    means = re.findall(rb"RMS level dB: (\S+)", done.stderr)
-    return [(float(peak), float(mean)) for peak, mean in zip(peaks, means, strict=True)]
 
 
 @pytest.mark.parametrize(

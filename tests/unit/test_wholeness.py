@@ -17,9 +17,10 @@ def verdict(
     video: float | None = None,
     ends_at: float | None = None,
     muxed: bool = False,
+    delivered: bool = True,
     clean: bool = True,
 ) -> str:
-    recording = Recording(written, written if ends_at is None else ends_at, clean)
+    recording = Recording(written, written if ends_at is None else ends_at, delivered=delivered, clean=clean)
     try:
         check(expectation(own, video, muxed=muxed), recording, MAX)
     except errors.JobError as error:
@@ -83,3 +84,9 @@ def test_what_is_longer_than_announced_is_tried_again_and_what_is_longer_than_al
         check(expectation(None, None), Recording(MAX + 1, MAX + 1), MAX)
     assert (announced.value.retried, allowed.value.retried) == (True, False)
     assert announced.value.code == allowed.value.code == "TOO_LONG"
+
+
+def test_bytes_that_did_not_come_are_missed_where_the_length_is_not_exact() -> None:
+    assert verdict(60.0, own=60.0, delivered=False) == "completed"
+    assert verdict(60.0, video=60.0, delivered=False) == verdict(60.0, delivered=False) == "TRUNCATED"
+    assert verdict(60.0, own=60.0, muxed=True, delivered=False) == "TRUNCATED"
