@@ -12,6 +12,7 @@ from pathlib import Path
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
 from ..config_file import load
 from ..installation import program
+from ..printable import printable
 from . import demo, doctor, keys, serve, version
 
 
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return version.run(tools=arguments.tools)
         status: int = arguments.run(arguments)
     except ConfigError as error:
-        print(f"ytmp3d: {error}", file=sys.stderr)
+        print(f"ytmp3d: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -19,6 +19,7 @@ from .. import naming
 from ..config import Config, ConfigError, LimitsConfig, LogConfig
 from ..installation import program
 from ..logs import logging_to_stderr
+from ..printable import printable
 from . import serve
 
 #: What is converted: one by its link at once, then two in a batch.
@@ -110,7 +111,7 @@ async def _progress(client: aiohttp.ClientSession, job: dict[str, Any]) -> dict[
         async with client.get(f"/status/{job['conversion_id']}") as response:
             job = await response.json()
         filled = round(_BAR * job["progress"] / 100)
-        bar = f"  [{'#' * filled}{'.' * (_BAR - filled)}] {job['progress']:3}%  {(job['title'] or '…')[:40]}"
+        bar = f"  [{'#' * filled}{'.' * (_BAR - filled)}] {job['progress']:3}%  {printable(job['title'] or '…')[:40]}"
         ended = job["status"] in ("completed", "failed", "cancelled")
         if sys.stdout.isatty() or ended:
             print(f"\r\x1b[K{bar}" if sys.stdout.isatty() else bar, end="\n" if ended else "", flush=True)
@@ -146,6 +147,6 @@ async def _save(client: aiohttp.ClientSession, job: dict[str, Any], output: Path
 def _line(job: dict[str, Any], path: Path, took: str) -> str:
     minutes, seconds = divmod(round(job["duration"]), 60)
     return (
-        f"{path}\n    {job['title']} · {job['artist']} · {minutes}:{seconds:02} · {job['bitrate_kbps']} kbps · "
-        f"{path.stat().st_size / 1e6:.2f} MB · {took}"
+        f"{path}\n    {printable(job['title'])} · {printable(job['artist'])} · {minutes}:{seconds:02} · "
+        f"{job['bitrate_kbps']} kbps · {path.stat().st_size / 1e6:.2f} MB · {took}"
     )

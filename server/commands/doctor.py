@@ -18,6 +18,7 @@ from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
 from ..media.pipeline import Pipeline
+from ..printable import printable
 from ..storage.artifacts import Artifacts
 from . import checks
 from .checks import OK, PROBLEM, WARNING, Finding
@@ -35,7 +36,7 @@ async def _run(path: Path | None, url: str | None) -> int:
     process.preload(ytdlp.CHILD)
     worst = 0
     async for finding in examine(path, url):
-        print(f"{finding.level:8} {finding.subject:11} {finding.text}", flush=True)
+        print(f"{finding.level:8} {finding.subject:11} {printable(finding.text)}", flush=True)
         worst = max(worst, finding.level == PROBLEM)
     return worst
 

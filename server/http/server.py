@@ -7,7 +7,6 @@ request, an Expect it does not know) without asking a middleware. It also gives 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import secrets
@@ -15,28 +14,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from .. import errors
 from ..jobs import new_id
 from ..metrics import Metrics
 from .context import CONFIG, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from .error_answer import SECURITY_HEADERS, error_response
+from .protocol import Server
 from .request_log import RequestLog
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: For every answer; the page loads nothing but its own files.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
 #: Answer headers a browser's script may read from another origin.
 _EXPOSED = (
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-ID, "
@@ -49,16 +39,6 @@ _ID_LENGTH = len(new_id())
 
 #: What the log and the metrics call a request that found no route.
 _NO_ROUTE = "unmatched"
-
-
-def error_response(error: errors.RequestError) -> web.Response:
-    return web.Response(
-        body=envelope(error), status=error.status, headers=error.headers, content_type="application/json"
-    )
-
-
-def envelope(error: errors.RequestError) -> bytes:
-    return json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False).encode()
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -85,7 +65,7 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         kwargs: dict[str, Any] = server._kwargs
         border = Border(self.app, server.request_handler)
-        return _Server(border.handle, request_factory=server.request_factory, loop=server._loop, **kwargs)
+        return Server(border.handle, request_factory=server.request_factory, loop=server._loop, **kwargs)
 
 
 def make_runner(app: web.Application) -> Runner:
@@ -195,36 +175,3 @@ def _translated(request: web.Request, refusal: web.HTTPException) -> errors.Requ
     if refusal.status < 500:
         return errors.MalformedRequest("The request could not be understood.")
     return errors.InternalError("Something went wrong in the server. Try again later.")
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class _Protocol(RequestHandler):
-    """aiohttp's connection, except for the text it answers to what is not HTTP."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionResetError("failed in mid-answer")
-        error: errors.RequestError
-        if status < 500:
-            log.debug("malformed HTTP from %s", request.remote)
-            error = errors.MalformedRequest("This is not well-formed HTTP, or its line or headers are too long.")
-        else:
-            log.error("a request failed", exc_info=exc)
-            error = errors.InternalError("Something went wrong in the server. Try again later.")
-        response = error_response(error)
-        response.headers.update(SECURITY_HEADERS)
-        response.headers["X-Request-ID"] = secrets.token_hex(8)
-        response.force_close()
-        return response

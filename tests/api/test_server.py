@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import logging
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -88,6 +93,45 @@ async def test_a_body_that_breaks_off_accepts_nothing(api: Api) -> None:
         writer.write(post(GOOD)[:-5])
         await writer.drain()
     assert (await api.get("/status")).json["jobs"] == []
+
+
+@pytest.mark.parametrize("how", ["closed", "reset", "unreachable"])
+async def test_a_client_that_leaves_in_mid_body_is_no_more_than_a_debug_line(
+    api: Api, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "server")
+    async with api.connected() as (reader, writer):
+        writer.write(post(GOOD, "Expect: 100-continue\r\n")[:-5])
+        assert (await read_head(reader))[0] == 100, "it is being read"
+        if how == "closed":
+            writer.close()
+        elif how == "reset":
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        else:
+            assert api.runner.server
+            (connection,) = (one for one in api.runner.server.connections if one._current_request is not None)
+            transport: Any = connection.transport
+            transport._force_close(OSError(errno.EHOSTUNREACH, "No route to host"))
+        async with asyncio.timeout(SOON):
+            while not [record for record in caplog.records if "left in the middle" in record.getMessage()]:
+                await asyncio.sleep(0.01)
+    assert {record.levelno for record in caplog.records if record.levelno != logging.INFO} == {logging.DEBUG}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    "sent", ["GET /healthz", "GET /nothing", "OPTIONS /convert", "GET /static/app.js", "GET /metrics", "nonsense"]
+)
+async def test_no_answer_names_a_version(api: Api, sent: str) -> None:
+    (answer,) = await api.raw(f"{sent} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.headers["Server"] == "ytmp3d"
+
+
+async def test_what_a_client_sent_comes_back_without_what_a_terminal_obeys(api: Api) -> None:
+    body = json.dumps({"url": "https://evil\u202e.example/\x9b31m"}, ensure_ascii=False).encode()
+    (answer,) = await api.raw(post(body))
+    assert answer.status == 400 and answer.message.isprintable()
 
 
 async def test_a_body_that_never_comes_is_not_waited_for_long(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

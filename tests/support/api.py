@@ -26,7 +26,7 @@ from server.access.keys import Key
 from server.app import create_app
 from server.config import Config, JobsConfig, LimitsConfig, StorageConfig
 from server.conversions.engine import Engine
-from server.http import server
+from server.http import error_answer, server
 from server.http.context import ARTIFACTS, ENGINE
 from server.jobs import Artifact, Change, Job, Media, Source
 from server.storage.artifacts import Artifacts
@@ -64,7 +64,7 @@ def checked(answer: Answer, method: str = "GET") -> Answer:
 
     Only `GET /readyz` says in words of its own what is wrong.
     """
-    for name, value in server.SECURITY_HEADERS.items():
+    for name, value in error_answer.SECURITY_HEADERS.items():
         assert answer.headers.getall(name) == [value], answer
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers["X-Request-ID"])
     if answer.status >= 400 and method != "HEAD":
@@ -188,12 +188,13 @@ def bearer(key: str) -> dict[str, str]:
 class Api:
     """A client of the running application."""
 
-    def __init__(self, app: web.Application, studio: Studio, session: aiohttp.ClientSession, port: int) -> None:
-        self.app = app
+    def __init__(self, runner: web.AppRunner, studio: Studio, session: aiohttp.ClientSession) -> None:
+        self.runner = runner
+        self.app = runner.app
         self.studio = studio
         self.session = session
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.port: int = runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def engine(self) -> Engine:
@@ -320,7 +321,7 @@ async def serving(
         await site.start()
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            yield Api(app, studio, session, runner.addresses[0][1])
+            yield Api(runner, studio, session)
     finally:
         await app[ENGINE].drain(0)
         await runner.cleanup()

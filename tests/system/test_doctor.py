@@ -7,6 +7,7 @@ import dataclasses
 import re
 import shutil
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -103,6 +104,18 @@ def test_every_problem_of_a_box_is_found_in_one_go(tmp_path: Path) -> None:
     for subject, fix in fixes.items():
         assert fix in problems[subject], problems[subject]
     assert found[-1] == (WARNING, "conversion", "not tried: mend the problems above first")
+
+
+async def test_no_finding_reaches_the_terminal_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def examined(*_: object) -> AsyncIterator[Finding]:
+        yield Finding(PROBLEM, "conversion", "YouTube says: \x1b]0;owned\x07\x9b31m\u202eGPJ.exe\nok  keys  fine")
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    assert await doctor._run(None, None) == 1
+    shown = capsys.readouterr().out
+    assert shown == "problem  conversion  YouTube says: �]0;owned��31mGPJ.exe ok  keys  fine\n"
 
 
 # ---- a real conversion
