@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 import re
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from .. import errors
-from ..config import ServerConfig
+from . import addresses
 from .context import CONFIG
 
 #: A host name, an IPv4 or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@functools.lru_cache(maxsize=16)
-def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(one) for one in trusted)
-
-
-def _is_trusted(address: str, settings: ServerConfig) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in _networks(settings.trusted_proxies))
+#: How the names of headers begin that proxies add.
+_FORWARDING = (
+    "forwarded", "x-forwarded", "x-real-ip", "x-client-ip", "x-original-", "via", "true-client-ip", "cf-", "x-envoy-"
+)  # fmt: skip
 
 
 def client(request: web.Request) -> str:
@@ -39,23 +24,25 @@ def client(request: web.Request) -> str:
     address = request.remote or ""
     if settings.trusted_proxies:
         hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")]
-        while hops and _is_trusted(address, settings):
+        while hops and addresses.is_within(address, settings.trusted_proxies):
             address = hops.pop()[:64]
     return address
 
 
-def is_loopback(request: web.Request) -> bool:
-    """Whether the client is on this machine; one whom a proxy that nobody trusts speaks for never is."""
-    by_proxy = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    if by_proxy and not _is_trusted(request.remote or "", request.app[CONFIG].server):
+def is_local(request: web.Request) -> bool:
+    """Whether the client is a program on this machine that speaks to the server itself, or through a trusted proxy.
+
+    Another proxy on this machine connects from here for everybody. It is known by what it adds, by the name that its
+    clients ask for, or by the old version that some speak to servers behind them.
+    """
+    trusted = addresses.is_within(request.remote or "", request.app[CONFIG].server.trusted_proxies)
+    said_by_proxy = any(name.lower().startswith(_FORWARDING) for name in request.headers)
+    if not (trusted and said_by_proxy) and (said_by_proxy or request.version < HttpVersion11):
         return False
-    try:
-        address = ipaddress.ip_address(client(request).partition("%")[0])
-    except ValueError:
+    host = _HOST.fullmatch(request.headers.get("Host", ""))
+    if host is None or not (host[1].lower() == "localhost" or addresses.is_loopback(host[1].strip("[]"))):
         return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_loopback
+    return addresses.is_loopback(client(request))
 
 
 def base_url(request: web.Request) -> str:
@@ -68,7 +55,7 @@ def base_url(request: web.Request) -> str:
     if settings.public_url:
         return settings.public_url
     scheme, host = request.scheme, request.headers.get("Host")
-    if settings.trusted_proxies and _is_trusted(request.remote or "", settings):
+    if settings.trusted_proxies and addresses.is_within(request.remote or "", settings.trusted_proxies):
         if (said := _last(request, "X-Forwarded-Proto").lower()) in ("http", "https"):
             scheme = said
         host = _last(request, "X-Forwarded-Host") or host

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from .. import errors
 from .context import CONFIG, METRICS, READINESS
-from .forwarded import is_loopback
+from .forwarded import is_local
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -27,6 +27,6 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics`"""
-    if not request.app[CONFIG].server.metrics_public and not is_loopback(request):
+    if not request.app[CONFIG].server.metrics_public and not is_local(request):
         raise errors.Forbidden("Metrics are for clients on this machine, unless [server] metrics_public is set.")
     return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -179,6 +179,32 @@ async def test_metrics_are_for_this_machine_unless_set_otherwise(
     assert seen or answer.code == "FORBIDDEN"
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For: 127.0.0.1", "x-forwarded-host: localhost", "X-Forwarded-Proto: http", "Forwarded: for=127.0.0.1",
+     "X-Real-IP: 127.0.0.1", "Via: 1.1 proxy", "CF-Connecting-IP: ::1", "X-Forwarded-Server: x"],
+)  # fmt: skip
+async def test_whom_a_proxy_speaks_for_is_not_on_this_machine(api: Api, header: str) -> None:
+    (answer,) = await api.raw(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n")
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [("localhost", True), ("LOCALHOST:8080", True), ("127.0.0.1:1", True), ("127.1.2.3", True), ("[::1]:80", True),
+     ("mp3.example.org", False), ("192.0.2.1:8080", False), ("[2001:db8::1]", False), ("localhost.example.org", False)],
+)  # fmt: skip
+async def test_who_asks_for_another_name_came_through_a_proxy(api: Api, host: str, seen: bool) -> None:
+    (answer,) = await api.raw(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n")
+    assert answer.status == (200 if seen else 403)
+
+
+async def test_a_plain_nginx_shows_the_metrics_to_nobody(api: Api) -> None:
+    """As it comes it adds no header, asks for the address it was given, and speaks HTTP/1.0."""
+    (answer,) = await api.raw(f"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:{api.port}\r\nConnection: close\r\n\r\n")
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")
+
+
 async def test_one_servers_numbers_are_not_anothers(api: Api, start_api: StartApi) -> None:
     await api.made("some-video-")
     other = await start_api(folder=api.app[ARTIFACTS]._folder.parent.with_name("other"))

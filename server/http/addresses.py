@@ -1,0 +1,47 @@
+"""IP addresses as connections and proxies name them."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Bits of an IPv6 address that one customer of a network usually has for all its devices (RFC 6177).
+_CUSTOMER_BITS = 64
+
+
+def parsed(text: str) -> Address | None:
+    """The address without its zone; one of IPv4 that came over a socket of both families as what it is."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def is_loopback(text: str) -> bool:
+    address = parsed(text)
+    return address is not None and address.is_loopback
+
+
+def is_within(text: str, networks: tuple[str, ...]) -> bool:
+    address = parsed(text)
+    return address is not None and any(address in network for network in _networks(networks))
+
+
+@functools.lru_cache(maxsize=1024)
+def customer(text: str) -> str:
+    """What all addresses that one customer of a network can take have in common; `text` itself if it is none."""
+    address = parsed(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, _CUSTOMER_BITS), strict=False))
+    return str(address or text)
+
+
+@functools.lru_cache(maxsize=16)
+def _networks(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(one) for one in networks)
