@@ -20,11 +20,13 @@ from .conversions import records
 from .conversions.engine import Engine
 from .conversions.workers import Run
 from .http import api, downloads, events, health, pages, request_body, server
+from .http.connections import Connections
 from .http.context import (
     ARTIFACTS,
     ASSETS,
     BROKEN,
     CONFIG,
+    CONNECTIONS,
     ENGINE,
     IDEMPOTENCY,
     KEYS,
@@ -32,6 +34,7 @@ from .http.context import (
     METRICS,
     READINESS,
 )
+from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .media import ffmpeg, process, ytdlp
 from .media.pipeline import Pipeline
@@ -78,6 +81,9 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=request_body.MAX_BYTES)
     app[CONFIG] = config
     app[METRICS] = Metrics()
+    app[CONNECTIONS] = Connections(
+        room_for_connections(config.jobs.slots or _cores()), config.server.connections_per_address
+    )
     app[LIMITER] = RateLimiter()
     app[IDEMPOTENCY] = Idempotency()
     app[BROKEN] = asyncio.Event()
@@ -90,7 +96,8 @@ def create_app(
     app.on_response_prepare.append(server.add_headers)
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        async with _keys(app), _conversions(app, run):
+        watching = _background(app, app[CONNECTIONS].watch(), "watch connections")
+        async with _keys(app), _conversions(app, run), watching:
             yield
 
     app.cleanup_ctx.append(lifetime)
@@ -132,6 +139,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
         metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)
+        metrics.gauge("connections", "Connections that are open.", lambda: len(app[CONNECTIONS]))
         metrics.gauge("disk_used_bytes", "Size of all finished files.", lambda: artifacts.used_bytes)
         async with _background(app, engine.run_forever(), "engine"):
             yield

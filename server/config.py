@@ -39,6 +39,7 @@ class ServerConfig:
     port: int = _number(8080, 0, 65535)
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    connections_per_address: int = _number(100, 1, 10_000)
     cors_origins: tuple[str, ...] = ()
     metrics_public: bool = False
     shutdown_grace: int = _number(25, 0, 3600)

@@ -25,7 +25,9 @@ from ..access.keys import Key, Keys, environment_key
 from ..app import create_app
 from ..config import Config, ConfigError, YtdlpConfig
 from ..http.context import BROKEN, CONFIG, ENGINE
-from ..http.server import make_runner
+from ..http.descriptors import raise_limit
+from ..http.listener import listening_sockets
+from ..http.server import listening, make_runner
 from ..logs import logging_to_stderr
 from ..media import ffmpeg, process, ytdlp
 from ..offline import offline_youtube
@@ -206,6 +208,7 @@ async def running(
 ) -> AsyncIterator[Server]:
     """A server that listens while the block is open. Raises ConfigError when it cannot."""
     process.preload(ytdlp.CHILD)
+    raise_limit()
     host, port = config.server.host, config.server.port
     runner = make_runner(create_app(config, middlewares, keys=keys))
     try:
@@ -216,13 +219,11 @@ async def running(
         except OSError as error:
             raise ConfigError(_unusable(config, error)) from error
         try:
-            site = web.TCPSite(runner, host, port, backlog=1024)
-            await site.start()
+            sockets = await asyncio.to_thread(listening_sockets, host, port)
         except OSError as error:
-            number = error.errno or 0  # negative when a name is not known; asyncio's own words repeat the address
-            reason = os.strerror(number) if number > 0 else error.strerror
-            raise ConfigError(f"cannot listen on {host}:{port}: {reason or error}") from error
-        yield Server(runner.app, host, runner.addresses[0][1])
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        async with listening(runner, sockets) as listener:
+            yield Server(runner.app, host, listener.port)
     finally:
         await runner.cleanup()
 

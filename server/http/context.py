@@ -15,9 +15,11 @@ from ..conversions.engine import Engine
 from ..media.readiness import Readiness
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
+from .connections import Connections
 from .idempotency import Idempotency
 
 CONFIG = web.AppKey("config", Config)
+CONNECTIONS = web.AppKey("connections", Connections)
 KEYS = web.AppKey("keys", Keys)
 LIMITER = web.AppKey("limiter", RateLimiter)
 ENGINE = web.AppKey("engine", Engine)

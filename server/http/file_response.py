@@ -9,6 +9,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from .. import errors
+from .context import CONNECTIONS
+from .protocol import held
 
 _ONE_RANGE = re.compile(r"bytes=([0-9]+-[0-9]*|-[0-9]+)", re.IGNORECASE)
 
@@ -43,8 +45,10 @@ class File(web.FileResponse):
         super().set_status(status, reason)
 
 
-async def send(request: web.Request, file: File) -> File:
+async def send(request: web.Request, file: File, *, download: bool = True) -> File:
     """Send `file` here and now, within the handler, so that a refusal is answered as any other error is.
+
+    Raises NotReady when too many files are being sent, ConnectionResetError when the client takes nothing any more.
 
     A Range of several parts, of another unit or without sense is ignored, as RFC 9110 §14.2 has it; aiohttp refuses it.
     """
@@ -52,5 +56,10 @@ async def send(request: web.Request, file: File) -> File:
         headers = request.headers.copy()
         del headers["Range"]
         request = request.clone(headers=headers)
-    await file.prepare(request)
+    if request.method == "HEAD":
+        await file.prepare(request)
+        return file
+    with request.app[CONNECTIONS].file(download=download):
+        async with held(request):
+            await file.prepare(request)
     return file

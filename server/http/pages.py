@@ -46,4 +46,4 @@ async def _asset(request: web.Request, name: str) -> web.StreamResponse:
     path = request.app[ASSETS].get(name)
     if path is None:
         raise nothing
-    return await send(request, File(path, headers={"Cache-Control": "no-cache"}, gone=nothing))
+    return await send(request, File(path, headers={"Cache-Control": "no-cache"}, gone=nothing), download=False)

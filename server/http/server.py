@@ -10,7 +10,9 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -18,8 +20,10 @@ from aiohttp import web
 from .. import errors
 from ..jobs import new_id
 from ..metrics import Metrics
-from .context import CONFIG, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from .connections import KEEP_ALIVE_TIMEOUT
+from .context import CONFIG, CONNECTIONS, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
 from .error_answer import SECURITY_HEADERS, error_response
+from .listener import Listener
 from .protocol import Server
 from .request_log import RequestLog
 
@@ -61,11 +65,24 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 class Runner(web.AppRunner):
     """aiohttp's runner, with the border around the application."""
 
+    @property
+    def own_server(self) -> Server:
+        if not isinstance(self.server, Server):
+            raise AssertionError("the runner is not set up")
+        return self.server
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         kwargs: dict[str, Any] = server._kwargs
         border = Border(self.app, server.request_handler)
-        return Server(border.handle, request_factory=server.request_factory, loop=server._loop, **kwargs)
+        return Server(
+            border.handle,
+            connections=self.app[CONNECTIONS],
+            trusted=self.app[CONFIG].server.trusted_proxies,
+            request_factory=server.request_factory,
+            loop=server._loop,
+            **kwargs,
+        )
 
 
 def make_runner(app: web.Application) -> Runner:
@@ -74,10 +91,20 @@ def make_runner(app: web.Application) -> Runner:
         app,
         access_log=None,  # it doubles the cost of a request; the border writes its own line
         auto_decompress=False,  # no compressed body is accepted, so none is ever unpacked
-        keepalive_timeout=75.0,  # longer than a reverse proxy's 60 s, much shorter than aiohttp's hour
+        keepalive_timeout=KEEP_ALIVE_TIMEOUT,
         lingering_time=1.0,  # a refused body is not read for long
         shutdown_timeout=1.0,  # aiohttp waits it twice for who does not read, after all conversions had their grace
     )
+
+
+@asynccontextmanager
+async def listening(runner: Runner, sockets: Sequence[socket.socket]) -> AsyncIterator[Listener]:
+    """Serve connections to `sockets` while the block is open; those that are open then end with the runner."""
+    listener = Listener(runner.own_server, sockets)
+    try:
+        yield listener
+    finally:
+        await listener.stop()
 
 
 class Border:

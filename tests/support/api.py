@@ -28,6 +28,7 @@ from server.config import Config, JobsConfig, LimitsConfig, StorageConfig
 from server.conversions.engine import Engine
 from server.http import error_answer, server
 from server.http.context import ARTIFACTS, ENGINE
+from server.http.listener import listening_sockets
 from server.jobs import Artifact, Change, Job, Media, Source
 from server.storage.artifacts import Artifacts
 from support.waiting import SOON as SOON
@@ -188,12 +189,12 @@ def bearer(key: str) -> dict[str, str]:
 class Api:
     """A client of the running application."""
 
-    def __init__(self, runner: web.AppRunner, studio: Studio, session: aiohttp.ClientSession) -> None:
+    def __init__(self, runner: web.AppRunner, studio: Studio, session: aiohttp.ClientSession, port: int) -> None:
         self.runner = runner
         self.app = runner.app
         self.studio = studio
         self.session = session
-        self.port: int = runner.addresses[0][1]
+        self.port = port
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
@@ -317,11 +318,13 @@ async def serving(
     runner = server.make_runner(app)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
-        await site.start()
+        sockets = await asyncio.to_thread(listening_sockets, "127.0.0.1", 0)
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            yield Api(runner, studio, session)
+        async with (
+            server.listening(runner, sockets) as listener,
+            aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
+        ):
+            yield Api(runner, studio, session, listener.port)
     finally:
         await app[ENGINE].drain(0)
         await runner.cleanup()

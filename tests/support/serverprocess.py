@@ -69,6 +69,7 @@ class ServerProcess:
         self.downloads = folder / "downloads"
         self.mark = uuid.uuid4().hex
         self.port = 0
+        self.interpreter = [sys.executable, "-m", "server"]
         self._log = beside.with_suffix(".log")
         self._config = beside.with_suffix(".toml")
         self._config.write_text(_merged(SETTINGS, settings))
@@ -99,7 +100,7 @@ class ServerProcess:
         port_file = self._port_file
         port_file.unlink(missing_ok=True)
         with_shared_clips(self.folder / "youtube")
-        command = [sys.executable, "-m", "server", "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
+        command = [*self.interpreter, "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
         command += ["--config", str(self._config), "--state", str(self.folder)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
