@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 
-import aiofiles
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
-from .. import completion, errors
-from ..jobs import Artifact, Conversion, Job, Status
-from ..media import id3
+from .. import errors
+from ..jobs import Artifact, Conversion, Status
 from . import filename
-from .context import ARTIFACTS, ENGINE, METRICS, UNHURRIED
+from .context import ARTIFACTS, CONNECTIONS, ENGINE, METRICS, UNHURRIED
 from .file_response import File, send
+from .live import Live, opened
+from .protocol import held
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
 PATIENCE = 50.0
 #: When to ask again, in seconds.
 RETRY_AFTER = 10
-_CHUNK = 64 * 1024
 
 
 async def audio(request: web.Request) -> web.StreamResponse:
@@ -40,19 +36,33 @@ async def audio(request: web.Request) -> web.StreamResponse:
             return await _whole(request, conversion, finished)
         if request.method == "HEAD":
             return web.Response(headers=_headers(request, conversion))
-        if conversion.job.audio and request.version >= HttpVersion11:
-            attempt = conversion.job.attempt  # of before opening, in which a new one may begin
-            async with _opened(conversion.job.audio) as file:
-                if file:
-                    return await _live(request, conversion, attempt, file)
+        if conversion.job.audio and (response := await _growing(request, conversion, conversion.job.audio)):
+            return response
         if engine.draining and conversion.status is Status.QUEUED:
             raise errors.ShuttingDown("The server is restarting. Try again in a moment.", retry_after=RETRY_AFTER)
         left = deadline - loop.time()
-        if left <= 0 or not await conversion.job.changed.wait(left, since=seen):
+        if left <= 0 or not await _changed(request, conversion, left, seen):
             raise errors.NotReady(
                 "There is no audio yet. Try again in a moment, or follow the conversion's status.",
                 retry_after=RETRY_AFTER,
             )
+
+
+async def _growing(request: web.Request, conversion: Conversion, path: Path) -> web.StreamResponse | None:
+    """The unfinished file; None when it was published or thrown away in this moment."""
+    attempt = conversion.job.attempt  # of before opening, in which a new one may begin
+    with request.app[CONNECTIONS].file():
+        async with opened(path) as file:
+            if file is None:
+                return None
+            async with held(request):
+                return await Live(request, conversion, attempt, file).answer(_headers(request, conversion))
+
+
+async def _changed(request: web.Request, conversion: Conversion, timeout: float, since: int) -> bool:
+    """Whether something did. Raises ConnectionResetError when nobody waits for it any more."""
+    async with held(request):
+        return await conversion.job.changed.wait(timeout, since=since)
 
 
 async def cover(request: web.Request) -> web.StreamResponse:
@@ -100,57 +110,3 @@ async def _whole(request: web.Request, conversion: Conversion, artifact: Artifac
     if request.method == "GET" and response.status in (200, 206):
         request.app[METRICS].bytes_served.inc(response.content_length or 0)
     return response
-
-
-async def _live(request: web.Request, conversion: Conversion, attempt: int, file: Any) -> web.StreamResponse:
-    """The growing file of this attempt from byte 0 to its end; with `?tag=no`, from the end of its tag.
-
-    A failure, a cancel or a new attempt cuts the connection.
-    """
-    job = conversion.job
-    served = request.app[METRICS].bytes_served
-    # The last header asks nginx not to hold the stream back.
-    response = web.StreamResponse(headers={**_headers(request, conversion), "X-Accel-Buffering": "no"})
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    if request.query.get("tag") == "no":
-        # For the page's player: Chromium reads a minute of audio ahead before it plays anything that has a cover.
-        await file.seek(id3.tag_size(await file.read(id3.HEADER_BYTES)))
-    while True:
-        seen = job.changed.count
-        complete = conversion.status is Status.COMPLETED and job.attempt == attempt
-        if chunk := await file.read(_CHUNK):
-            await response.write(chunk)
-            served.inc(len(chunk))
-        elif complete:
-            await response.write_eof()
-            return response
-        elif not _going_on(conversion, job, attempt):
-            _cut(request)
-        else:
-            await job.changed.wait(since=seen)
-
-
-def _going_on(conversion: Conversion, job: Job, attempt: int) -> bool:
-    return conversion.status in (Status.PROCESSING, Status.COMPLETED) and job.attempt == attempt
-
-
-def _cut(request: web.Request) -> NoReturn:
-    """So that the client sees an error, never a short file that looks whole."""
-    if request.transport:
-        request.transport.abort()
-    raise ConnectionResetError("the conversion did not come to its end")
-
-
-@asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[Any]:
-    """The file, or None when it was published or thrown away in this moment."""
-    try:
-        file = await aiofiles.open(path, "rb")
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield file
-    finally:
-        await completion.finished(file.close())

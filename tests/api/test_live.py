@@ -15,7 +15,7 @@ from support.api import SOON, Api, Take, checked, job_of, link, read_answer, rea
 
 from server import errors
 from server.config import JobsConfig
-from server.http import downloads
+from server.http import downloads, live
 
 CUT = (asyncio.IncompleteReadError, ConnectionError)
 #: More than the sockets between server and client hold.
@@ -248,19 +248,89 @@ async def test_a_reader_that_stalls_holds_nobody_back(api: Api) -> None:
         assert sum([len(chunk) async for chunk in stalled]) > LARGE / 2, "and gets the rest all the same"
 
 
-async def test_http_10_gets_the_finished_file_only(api: Api) -> None:
+async def test_http_10_gets_the_stream_too_ended_by_closing(api: Api) -> None:
     conversion_id, take = await started(api)
     take.grow(b"half of ")
     async with api.connected() as (reader, writer):
-        writer.write(f"GET {link(conversion_id)} HTTP/1.0\r\n\r\n".encode())
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await reader.read(1)
-        take.grow(b"it")
+        writer.write(f"GET {link(conversion_id)} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode())
+        status, headers = await read_head(reader)
+        assert (status, headers["Content-Type"]) == (200, "audio/mpeg")
+        assert not {"Content-Length", "Transfer-Encoding", "Connection"} & headers.keys()
+        assert await reader.readexactly(8) == b"half of "
+        take.grow(b"x" * LARGE)
         take.finish()
+        assert await reader.read() == b"x" * LARGE
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/1.0\r\n\r\n".encode())
         answer = await read_answer(reader)
-        assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "10", b"half of it")
-        assert await reader.read() == b""
+        assert (answer.headers["Content-Length"], answer.body) == (str(LARGE + 8), b"half of " + b"x" * LARGE)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize("made", [8, LARGE])
+async def test_a_cut_is_a_reset_so_that_it_is_an_error_in_every_version(api: Api, version: str, made: int) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"x" * made)
+    async with api.connected() as (reader, writer):
+        writer.write(f"GET {link(conversion_id)} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        assert (await read_head(reader))[0] == 200
+        assert await reader.readexactly(5)
+        take.fail(errors.VideoPrivate())
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(1 << 16):
+                pass
+
+
+async def test_a_part_that_is_made_is_answered_without_a_length_of_the_whole(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"0123456789")
+    for wanted, content in (("bytes=0-1", b"01"), ("bytes=4-9", b"456789"), ("Bytes=7-7", b"7")):
+        for method in ("GET", "HEAD"):
+            answer = await api.request(method, link(conversion_id), key=None, headers={"Range": wanted})
+            if method == "HEAD":
+                assert (answer.status, "Content-Range" in answer.headers) == (200, False)
+                continue
+            assert (answer.status, answer.body) == (206, content)
+            assert answer.headers["Content-Range"] == f"bytes {wanted[6:]}/*"
+            assert answer.headers["Content-Length"] == str(len(content))
+            assert answer.headers["Content-Type"] == "audio/mpeg"
+    take.grow(b"x" * LARGE)
+    answer = await api.get(link(conversion_id), headers={"Range": f"bytes=10-{LARGE + 9}"})
+    assert (answer.status, answer.body == b"x" * LARGE) == (206, True)
+    take.finish()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Range": "bytes=4-"}, {"Range": "bytes=-4"}, {"Range": "bytes=4-10"}, {"Range": "bytes=5-4"},
+     {"Range": "bytes=0-1,4-5"}, {"Range": "lines=0-1"}, {"Range": "bytes=0-1", "If-Range": '"etag"'},
+     {"Range": "bytes=99999999999999999999-999999999999999999999"}],
+)  # fmt: skip
+async def test_any_other_range_of_an_unfinished_file_is_the_whole(api: Api, headers: dict[str, str]) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"0123456789")
+    reader = asyncio.create_task(api.get(link(conversion_id), headers=headers))
+    await asyncio.sleep(0.05)
+    take.grow(b"abc")
+    take.finish()
+    answer = await reader
+    assert (answer.status, answer.body, "Content-Range" in answer.headers) == (200, b"0123456789abc", False)
+
+
+async def test_without_the_tag_a_part_would_be_another(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"no tag at all")
+    take.finish()
+    answer = await api.get(f"{link(conversion_id)}?tag=no", headers={"Range": "bytes=0-1"})
+    assert answer.status in (200, 206)
+
+
+async def test_the_connection_is_in_step_after_a_part(api: Api) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"0123456789")
+    ask = f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\nRange: bytes=2-3\r\n\r\n"
+    answers = await api.raw(ask + ask + "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", answers=3)
+    assert [answer.status for answer in answers] == [206, 206, 200]
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -268,8 +338,6 @@ async def test_nothing_to_send_for_long_is_not_ready(api: Api, monkeypatch: pyte
     assert 45 <= downloads.PATIENCE < 60, "proxies give up at 60"
     monkeypatch.setattr(downloads, "PATIENCE", 0.1)
     conversion_id, take = await started(api)
-    if version == "1.0":
-        take.grow(b"half of")
     async with api.connected() as (reader, writer):
         writer.write(f"GET {link(conversion_id)} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
         answer = checked(await read_answer(reader))
@@ -308,7 +376,7 @@ async def test_what_is_made_between_a_last_look_and_the_end_is_read_too(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversion_id, take = await started(api)
-    opened = downloads._opened
+    opened = live.opened
 
     class Hesitant:
         """A file whose end is reported late: meanwhile it grows and is finished."""
@@ -329,7 +397,7 @@ async def test_what_is_made_between_a_last_look_and_the_end_is_read_too(
         async with opened(path) as file:
             yield Hesitant(file)
 
-    monkeypatch.setattr(downloads, "_opened", hesitantly)
+    monkeypatch.setattr(downloads, "opened", hesitantly)
     take.grow(b"the beginning, ")
     assert await whole(api, conversion_id) == b"the beginning, the end"
 
