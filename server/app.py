@@ -31,11 +31,13 @@ from .http.context import (
     IDEMPOTENCY,
     KEYS,
     LIMITER,
+    LONG_ANSWERS,
     METRICS,
     READINESS,
 )
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
+from .http.long_answers import LongAnswers
 from .media import ffmpeg, process, ytdlp
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
@@ -88,6 +90,7 @@ def create_app(
     app[IDEMPOTENCY] = Idempotency()
     app[BROKEN] = asyncio.Event()
     app[KEYS] = Keys(config.keys_file, config.limits, environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {})
+    app[LONG_ANSWERS] = LongAnswers(app[KEYS])
     app[ASSETS] = pages.assets()
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +44,10 @@ class Key:
 
 
 class Keys:
-    """The keys that are accepted now: those of the file, that of the environment, and `extra`, by the plain key."""
+    """The keys that are accepted now: those of the file, that of the environment, and `extra`, by the plain key.
+
+    `on_change` is called whenever they may be others.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Keys:
             self._fixed[hashed(environment_key.strip())] = Key(ENVIRONMENT, defaults)
         self._by_hash = dict(self._fixed)
         self._stamp: Stamp = None
+        self.on_change: Callable[[], None] = lambda: None
 
     @property
     def any_keys(self) -> bool:
@@ -93,6 +97,7 @@ class Keys:
             raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from error
         stored = {one.sha256: self._key(one) for one in key_file.parse(self._path, content).values()}
         self._by_hash = stored | self._fixed
+        self.on_change()
 
     async def watch(self) -> None:
         """Endless: take over every change of the file within two seconds; a broken file changes nothing."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from aiohttp import web
 
 from .. import errors
 from ..access.keys import Key
 from ..access.ratelimit import Verdict
-from .context import EXTRA_HEADERS, KEY_NAME, KEYS, LIMITER
+from .context import EXTRA_HEADERS, KEY_NAME, KEYS, LIMITER, LONG_ANSWERS
+from .protocol import held
 
 
 def admit(request: web.Request) -> Key:
@@ -27,6 +31,21 @@ def admit(request: web.Request) -> Key:
             f"Try again in {verdict.retry_after} s."
         )
     return key
+
+
+@asynccontextmanager
+async def waiting(request: web.Request) -> AsyncIterator[None]:
+    """A block that takes long, in the answer to a request that was admitted.
+
+    It ends with ConnectionResetError when the client has gone, with Unauthorized or KeyDisabled when its key is
+    revoked.
+    """
+    try:
+        async with request.app[LONG_ANSWERS].one(request.headers.get("Authorization")), held(request):
+            yield
+    except (errors.Unauthorized, errors.KeyDisabled):
+        request[EXTRA_HEADERS] = {}  # those of a key that was accepted
+        raise
 
 
 def _headers(verdict: Verdict) -> dict[str, str]:

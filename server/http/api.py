@@ -18,7 +18,7 @@ from ..access.keys import Key
 from ..conversions.engine import Engine
 from ..jobs import Conversion, Quality, Status
 from . import request_body
-from .admission import admit
+from .admission import admit, waiting
 from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, UNHURRIED
 from .forwarded import base_url
 from .representation import to_bytes
@@ -119,7 +119,8 @@ async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> No
     seconds = min(int(found[1]), MAX_WAIT)
     request[EXTRA_HEADERS]["Preference-Applied"] = f"wait={seconds}"
     request[UNHURRIED] = True
-    await until_finished(request.app[ENGINE], conversion, seconds)
+    async with waiting(request):
+        await until_finished(request.app[ENGINE], conversion, seconds)
 
 
 async def until_finished(engine: Engine, conversion: Conversion, seconds: float) -> None:

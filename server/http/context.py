@@ -17,6 +17,7 @@ from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
 from .connections import Connections
 from .idempotency import Idempotency
+from .long_answers import LongAnswers
 
 CONFIG = web.AppKey("config", Config)
 CONNECTIONS = web.AppKey("connections", Connections)
@@ -24,6 +25,7 @@ KEYS = web.AppKey("keys", Keys)
 LIMITER = web.AppKey("limiter", RateLimiter)
 ENGINE = web.AppKey("engine", Engine)
 ARTIFACTS = web.AppKey("artifacts", Artifacts)
+LONG_ANSWERS = web.AppKey("long_answers", LongAnswers)
 METRICS = web.AppKey("metrics", Metrics)
 IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
 READINESS = web.AppKey("readiness", Readiness)

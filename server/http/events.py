@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import HttpVersion11, web
 
+from .. import errors
 from ..conversions.engine import Engine
 from ..conversions.watch import Watch
 from ..jobs import Conversion
-from .admission import admit
+from .admission import admit, waiting
 from .api import own
 from .context import ENGINE, UNHURRIED
 from .forwarded import base_url
@@ -27,6 +29,8 @@ INTERVAL = 0.2
 HEARTBEAT = 15.0
 #: Seconds after which a client that reads nothing is cut off.
 PATIENCE = 60.0
+#: Seconds for the end of a stream to be sent.
+END_TIMEOUT = 0.5
 #: Event streams open at a time for one key.
 MAX_STREAMS = 50
 
@@ -54,9 +58,8 @@ async def _stream(
     ends_with: Conversion | None,
 ) -> web.StreamResponse:
     request[UNHURRIED] = True
-    engine = request.app[ENGINE]
     base = base_url(request)
-    with engine.table.watch(owner, MAX_STREAMS) as watch:
+    with request.app[ENGINE].table.watch(owner, MAX_STREAMS) as watch:
         for conversion in first:
             watch.note(conversion)
         response = web.StreamResponse(
@@ -65,18 +68,43 @@ async def _stream(
         if request.version >= HttpVersion11:
             response.enable_chunked_encoding()
         await response.prepare(request)
-        await response.write(b"retry: 2000\n: connected\n\n")
-        numbers = itertools.count(_after(request))
-        while not engine.draining:
-            for conversion in watch.take(lambda: engine.queue.places(owner)):
-                if wanted(conversion):
-                    await _write(request, response, _event(next(numbers), to_bytes(conversion, engine.queue, base)))
-                    await asyncio.sleep(0)  # a thousand may have moved up in the queue
-            if ends_with and (ends_with.finished or ends_with.removed) and not watch.pending:
-                break
-            await _next_change(engine, watch, request, response)
-        await response.write_eof()
+        with suppress(errors.Unauthorized, errors.KeyDisabled):  # the client learns which when it comes back
+            async with waiting(request):
+                await _events(request, response, watch, owner, wanted, ends_with, base)
+        await _end(request, response)
     return response
+
+
+async def _events(
+    request: web.Request,
+    response: web.StreamResponse,
+    watch: Watch,
+    owner: str,
+    wanted: Callable[[Conversion], bool],
+    ends_with: Conversion | None,
+    base: str,
+) -> None:
+    """Until the server stops, or the conversion `ends_with` has ended and that was told."""
+    engine = request.app[ENGINE]
+    await response.write(b"retry: 2000\n: connected\n\n")
+    numbers = itertools.count(_after(request))
+    while not engine.draining:
+        for conversion in watch.take(lambda: engine.queue.places(owner)):
+            if wanted(conversion):
+                await _write(request, response, _event(next(numbers), to_bytes(conversion, engine.queue, base)))
+                await asyncio.sleep(0)  # a thousand may have moved up in the queue
+        if ends_with and (ends_with.finished or ends_with.removed) and not watch.pending:
+            return
+        await _next_change(engine, watch, request, response)
+
+
+async def _end(request: web.Request, response: web.StreamResponse) -> None:
+    """Say that no more comes; who does not take even that is cut off."""
+    try:
+        async with asyncio.timeout(END_TIMEOUT):
+            await response.write_eof()
+    except TimeoutError as error:
+        raise _cut(request) from error
 
 
 async def _next_change(engine: Engine, watch: Watch, request: web.Request, response: web.StreamResponse) -> None:
@@ -93,9 +121,13 @@ async def _write(request: web.Request, response: web.StreamResponse, content: by
         async with asyncio.timeout(PATIENCE):
             await response.write(content)
     except TimeoutError as error:
-        if request.transport:
-            request.transport.abort()
-        raise ConnectionResetError("the client does not read its events") from error
+        raise _cut(request) from error
+
+
+def _cut(request: web.Request) -> ConnectionResetError:
+    if request.transport:
+        request.transport.abort()
+    return ConnectionResetError("the client does not read its events")
 
 
 def _event(number: int, content: bytes) -> bytes:
