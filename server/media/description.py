@@ -33,8 +33,11 @@ _NOBODY = "Release"
 _UNTITLED = re.compile(r"<Untitled Chapter \d+>")
 
 
-def media(info: dict[str, Any]) -> Media:
-    """`info` is yt-dlp's own dictionary of a video, whose fields may all be missing or None."""
+def media(info: dict[str, Any], *, length: float | None = None) -> Media:
+    """`info` is yt-dlp's own dictionary of a video, whose fields may all be missing or None.
+
+    `length` is that of the sound in seconds, where it is known to differ from the video's.
+    """
     duration = float(info.get("duration") or 0)
     channel = line(info.get("channel") or info.get("uploader"))
     artists = _distinct(map(_without_topic, _names(info, "artists", "artist", "creators", "creator")))
@@ -53,7 +56,7 @@ def media(info: dict[str, Any]) -> Media:
         track_number=_number(info.get("track_number")),
         disc_number=_number(info.get("disc_number")),
         genre=", ".join(_names(info, "genres", "genre")),
-        chapters=chapters(info.get("chapters") or (), duration),
+        chapters=chapters(info.get("chapters") or (), duration, length=length),
     )
 
 
@@ -64,9 +67,12 @@ def line(text: object, longest: int = LONGEST_TEXT) -> str:
     return " ".join("".join(kept).split())
 
 
-def chapters(found: Iterable[dict[str, Any]], duration: float) -> tuple[Chapter, ...]:
-    """In order, none without length, none over the next one or, where it is known, over the end at `duration`."""
-    end = duration or math.inf
+def chapters(found: Iterable[dict[str, Any]], duration: float, *, length: float | None = None) -> tuple[Chapter, ...]:
+    """In order, none without length, none over the next one or, where it is known, over the end of the sound.
+
+    Its last one goes on to that end if it is said to end with the video, at `duration`.
+    """
+    end = length or duration or math.inf
     by_start: dict[float, dict[str, Any]] = {}
     for one in found:
         if (start := _time(one.get("start_time"))) is not None and start < end:
@@ -76,7 +82,9 @@ def chapters(found: Iterable[dict[str, Any]], duration: float) -> tuple[Chapter,
     for number, start in enumerate(starts, 1):
         said = _time(by_start[start].get("end_time"))
         following = starts[number] if number < len(starts) else end
-        stop = min(said, following) if said is not None and said > start else following
+        stop = following
+        if said is not None and start < said < (duration or math.inf):
+            stop = min(said, following)
         title = line(_UNTITLED.sub("", str(by_start[start].get("title") or "")), LONGEST_CHAPTER)
         cleaned.append(Chapter(title or f"Chapter {number}", start, stop if math.isfinite(stop) else start))
     return tuple(cleaned)

@@ -132,7 +132,7 @@ class _Run:
             self.outlet.on_head = lambda head: self._send(event="head", data=base64.b64encode(head).decode())
         self._send(
             event="media",
-            media=dataclasses.asdict(description.media(info)),
+            media=dataclasses.asdict(description.media(info, length=info.get(formats.LENGTH))),
             sample_rate=info.get("asr"),
             channels=info.get("audio_channels"),
             length=info.get(formats.LENGTH),

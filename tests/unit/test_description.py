@@ -136,6 +136,12 @@ def test_chapters_follow_each_other(found: list[tuple[Any, Any, Any]], cleaned: 
     assert chapters(*found) == cleaned
 
 
+def test_chapters_end_with_the_sound_which_may_be_shorter_or_longer_than_the_picture() -> None:
+    listed = [{"title": "a", "start_time": 0, "end_time": 50}, {"title": "b", "start_time": 50, "end_time": 60}]
+    ends = {length: [one.end for one in description.chapters(listed, 60, length=length)] for length in (40, 55.001, 90)}
+    assert ends == {40: [40], 55.001: [50, 55.001], 90: [50, 90]}
+
+
 def test_the_last_chapter_of_a_video_without_a_length_ends_where_it_is_said_to() -> None:
     assert chapters(("a", 0, None), ("b", 50, 60), duration=0) == [("a", 0, 50), ("b", 50, 60)]
     assert chapters(("a", 0, None), ("b", 50, None), duration=0) == [("a", 0, 50), ("b", 50, 50)]
