@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -27,6 +26,8 @@ from .schema import TABLES, Damaged, configure, migrate
 from .watched_file import WatchedFile, sync_folder
 
 Record = dict[str, Any]
+#: As (id, record).
+Rows = list[tuple[str, Record]]
 #: By table and id: the record as JSON, None to remove it, or `SET_ASIDE`.
 Changes = Mapping[tuple[str, str], str | None]
 
@@ -38,8 +39,6 @@ SET_ASIDE = "set aside"
 CHECKPOINT_ROWS = 500
 #: Bytes of a record; a longer one is refused, or set aside instead of loaded.
 MAX_RECORD = 1 << 20
-#: The bytes that every reader or writer of a database locks (sqlite.org/src, os.h: the locking protocol).
-_SHARED_FIRST, _SHARED_BYTES = 0x40000002, 510
 _HEADER, _WAL_HEADER = 100, 32  # bytes (sqlite.org/fileformat2.html)
 
 _ERRNO = {
@@ -70,7 +69,7 @@ class Database:
                 stack.callback(self._connection.close)
                 configure(self._connection)
                 migrate(self._connection)
-            self._wal = stack.enter_context(WatchedFile(_beside(path, "-wal"), _WAL_HEADER))
+            self._wal = stack.enter_context(WatchedFile(path.with_name(path.name + "-wal"), _WAL_HEADER))
             sync_folder(path.parent)
             self._file.remember()
             self._wal.remember()
@@ -80,7 +79,7 @@ class Database:
         """SQLite copies the write-ahead log into the database and removes it, unless the disk refuses."""
         self._opened.close()
 
-    def read(self, table: str) -> list[tuple[str, Record]]:
+    def read(self, table: str) -> Rows:
         """The rows of `table` in the order of their coming. A row that is odd is set aside with one warning for all."""
         rows, odd = [], []
         query = f"""
@@ -210,86 +209,9 @@ def decode(text: bytes) -> Record:
     return record
 
 
-def begin_anew(path: Path) -> Database:
-    """An empty database beside `path`, in its one transaction. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remove_unfinished(path)
-    try:
-        fresh = Database(_beside(path, ".new"))
-        fresh.begin()
-    except BaseException:
-        remove_unfinished(path)
-        raise
-    return fresh
-
-
-def discard(fresh: Database, path: Path) -> None:
-    """Leave nothing of it under the name that it began with."""
-    fresh.close()
-    remove_unfinished(path)
-
-
-def put_in_place(fresh: Database, old: Database | None, path: Path) -> Database:
-    """Finish `fresh`, give it the name `path`, and open it there. What lies there goes aside with a warning.
-
-    Raises OSError, also when another server uses what lies there; `old` may be closed by then.
-    """
-    fresh.finish()
-    if old is not None:
-        old.close()
-    if _is_locked(path):
-        raise OSError(errno.EBUSY, "another server is using it", str(path))
-    if (aside := set_aside(path, "replaced")) is not None:
-        log.warning("%s: what was found there is now %s", path, aside)
-    fresh.path.replace(path)
-    try:
-        return Database(path)
-    except (Locked, Damaged) as error:
-        raise OSError(errno.EBUSY, str(error), str(path)) from error
-
-
-def remove_unfinished(path: Path) -> None:
-    """Remove what a server that was killed while it wrote anew has left."""
-    for suffix in _SUFFIXES:
-        _beside(path, ".new" + suffix).unlink(missing_ok=True)
-
-
-def set_aside(path: Path, why: str) -> Path | None:
-    """Rename the database with all that belongs to it; its new name, or None where there is none. Raises OSError."""
-    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-    found = False
-    for suffix in _SUFFIXES:
-        with contextlib.suppress(FileNotFoundError):
-            _beside(path, suffix).rename(_beside(aside, suffix))
-            found = True
-    return aside if found else None
-
-
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
 def _renew_mark(connection: sqlite3.Connection) -> None:
     """Write a random application id, which is in the header, so that no older copy of the file looks like this one."""
     connection.execute(f"PRAGMA application_id = {secrets.randbits(31)}")
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether another process has the database open. SQLite itself is not asked: it would write into what it finds."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, IsADirectoryError):
-        return False
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_BYTES, _SHARED_FIRST)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 @contextlib.contextmanager

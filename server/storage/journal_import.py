@@ -11,7 +11,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from . import lock
-from .database import Database, Record, decode, encode
+from .database import Database, Record, Rows, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ NAME = "journal.jsonl"
 TABLE = "conversions"
 
 
-def move(journal: Path, into: Database, known: Container[str]) -> list[tuple[str, Record]]:
+def move(journal: Path, into: Database, known: Container[str]) -> Rows:
     """Write what `journal` holds and is not `known` `into` the database, and rename it; the new rows.
 
     Lines that cannot be read are left out with a warning. Raises Locked while a server of that release runs, OSError,

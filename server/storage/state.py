@@ -23,15 +23,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import database, journal_import
-from .database import SET_ASIDE, Changes, Database, Record, encode
+from . import opening, replacement
+from .database import SET_ASIDE, Changes, Database, Record, Rows, encode
 from .schema import TABLES, Damaged
 
 __all__ = ["Record", "Rows", "State"]
 
 T = TypeVar("T")
-#: As (id, record).
-Rows = list[tuple[str, Record]]
 #: Everything that is now in a table, by its owner in memory: all that was handed over, and not removed again.
 Snapshots = Callable[[], Iterable[tuple[str, Record]]]
 
@@ -40,6 +38,8 @@ log = logging.getLogger(__name__)
 NAME = "ytmp3d.db"
 #: Seconds between two looks at the file; a disk that refused is tried again as often.
 RETRY_SECONDS = 1.0
+#: After a failed attempt to write all anew, how many times as long as it took until the next one.
+_PAUSE = 10
 #: Rows that are encoded at a time, so that others have their turn, when all is written anew.
 _STEP = 50
 
@@ -62,6 +62,8 @@ class State:
         #: Whether the last write was refused. It is found out by itself when the disk takes writes again.
         self.failing = opened is None
         self._closing = False
+        self._anew_error: OSError | None = None
+        self._anew_after = 0.0  # by the loop's clock
         self._wake = asyncio.Event()
         self._writer = asyncio.create_task(self._write_groups(), name="state writer")
 
@@ -75,7 +77,7 @@ class State:
         thread = ThreadPoolExecutor(1, "state")  # its own: a sync waits for nobody's name lookup
         try:
             path = folder / NAME
-            opened, rows = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
+            opened, rows = await asyncio.get_running_loop().run_in_executor(thread, opening.read, path)
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -150,7 +152,7 @@ class State:
                 return
             except Damaged as error:
                 if not self.failing:
-                    log.error("%s: all is written anew", error)
+                    log.error("%s: it is written anew from memory", error)
         await self._write_anew(group)
 
     async def _write_anew(self, group: list[_Entry]) -> None:
@@ -159,7 +161,20 @@ class State:
         """
         if self._snapshots.keys() != set(TABLES):
             raise OSError(errno.EAGAIN, "the database cannot be written anew while the server starts", str(self._path))
-        fresh = await self._in_thread(database.begin_anew, self._path)
+        begun = asyncio.get_running_loop().time()
+        if self._anew_error is not None and begun < self._anew_after:
+            error = self._anew_error
+            raise OSError(error.errno, error.strerror, error.filename)
+        try:
+            await self._put_anew(group)
+            self._anew_error = None
+        except OSError as error:
+            now = asyncio.get_running_loop().time()
+            self._anew_error, self._anew_after = error, now + _PAUSE * (now - begun)
+            raise
+
+    async def _put_anew(self, group: list[_Entry]) -> None:
+        fresh = await self._in_thread(replacement.begin, self._path)
         try:
             for table, snapshots in self._snapshots.items():
                 rows = iter(snapshots())
@@ -168,10 +183,11 @@ class State:
             group += self._queue
             self._queue = []
             await self._in_thread(fresh.apply, _merged(group))
+            await self._in_thread(fresh.finish)
             old, self._database = self._database, None
-            self._database = await self._in_thread(database.put_in_place, fresh, old, self._path)
+            self._database = await self._in_thread(replacement.put_in_place, fresh, old, self._path)
         finally:
-            await self._in_thread(database.discard, fresh, self._path)
+            await self._in_thread(replacement.discard, fresh, self._path)
 
     def _acknowledge(self, group: list[_Entry]) -> None:
         if self.failing:
@@ -205,54 +221,3 @@ def _encoded(table: str, changes: Mapping[str, Record | None]) -> Changes:
 def _merged(group: Iterable[_Entry]) -> Changes:
     """The last word on each id."""
     return {key: change for entry in group for key, change in entry.changes.items()}
-
-
-def _open(path: Path) -> tuple[Database | None, dict[str, Rows]]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    opened: Database | None
-    try:
-        opened, rows = _read(path)
-    except OSError as error:
-        if not (_is_full(error) and _is_new(path)):
-            raise
-        log.error("%s: there is no room to make it", path)
-        opened, rows = None, {table: [] for table in TABLES}
-    else:
-        database.remove_unfinished(path)
-    if (journal := path.with_name(journal_import.NAME)).exists():
-        if opened is None:
-            raise OSError(errno.ENOSPC, "there is no room to import it", str(journal))
-        try:
-            rows[journal_import.TABLE] += journal_import.move(journal, opened, dict(rows[journal_import.TABLE]))
-        except BaseException:
-            opened.close()
-            raise
-    return opened, rows
-
-
-def _read(path: Path) -> tuple[Database, dict[str, Rows]]:
-    try:
-        return _read_all(path)
-    except (Damaged, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.EIO, errno.EISDIR):
-            raise
-        aside = database.set_aside(path, "unreadable")
-        log.warning("%s cannot be read, and is now %s: %s", path, aside, error)
-        return _read_all(path)
-
-
-def _read_all(path: Path) -> tuple[Database, dict[str, Rows]]:
-    opened = Database(path)
-    try:
-        return opened, {table: opened.read(table) for table in TABLES}
-    except BaseException:
-        opened.close()
-        raise
-
-
-def _is_full(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _is_new(path: Path) -> bool:
-    return not path.exists() or not path.stat().st_size

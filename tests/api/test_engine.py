@@ -18,7 +18,8 @@ from server.config import JobsConfig
 from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
 from server.jobs import Conversion, Quality, Status
-from server.storage import database
+from server.storage import replacement
+from server.storage.database import Database
 
 
 async def submit(api: Api, video_id: str, owner: str = "anna") -> Conversion:
@@ -376,16 +377,16 @@ async def test_what_was_not_acknowledged_does_not_come_back_after_a_restart(tmp_
         with pytest.MonkeyPatch.context() as disk:
             written, free = asyncio.Event(), threading.Event()
             loop = asyncio.get_running_loop()
-            put_in_place = database.put_in_place
+            put_in_place = replacement.put_in_place
 
-            def held(*arguments: Any) -> database.Database:
+            def held(*arguments: Any) -> Database:
                 loop.call_soon_threadsafe(written.set)
                 assert free.wait(SOON)
                 if end == "refused":
                     raise OSError(errno.ENOSPC, "full")
                 return put_in_place(*arguments)
 
-            disk.setattr(database, "put_in_place", held)
+            disk.setattr(replacement, "put_in_place", held)
             (folder / "ytmp3d.db").unlink()
             accepting = asyncio.create_task(submit(api, "led-refused"))
             await written.wait()

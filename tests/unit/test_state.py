@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from conftest import SmallDisk
 
-from server.storage import database, lock
+from server.storage import database, lock, replacement
 from server.storage import state as state_module
 from server.storage.database import Database
 from server.storage.state import Record, Rows, State
@@ -720,6 +720,39 @@ async def test_what_was_found_in_its_place_is_kept_and_named(tmp_path: Path, cap
     assert aside.read_bytes() == content
 
 
+async def test_something_that_replaces_it_again_and_again_does_not_fill_the_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    async with with_table(folder) as (state, _):
+        for number in range(replacement.KEPT_ASIDE + 3):
+            run("cp", folder.with_name("older.db"), folder.with_name("again.db"))
+            run("mv", folder.with_name("again.db"), db(folder))
+            await state.commit(TABLE, {"after": record(number)})
+        kept = {path.name.removesuffix("-wal") for path in folder.iterdir() if "replaced" in path.name}
+        assert len(kept) == replacement.KEPT_ASIDE
+
+
+async def test_attempts_in_vain_leave_time_for_other_things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "state"
+    attempts = []
+
+    def refuse(*arguments: Any) -> Database:
+        attempts.append(arguments)
+        raise OSError(28, "No space left on device")
+
+    async with with_table(folder) as (state, table):
+        with monkeypatch.context() as full:
+            full.setattr(replacement, "put_in_place", refuse)
+            full.setattr(state_module, "_PAUSE", 10_000)
+            db(folder).unlink()
+            for _ in range(20):
+                with pytest.raises(OSError, match="No space left"):
+                    await state.commit(TABLE, {"refused": record(0)})
+        assert len(attempts) == 1
+        state._anew_after = 0
+        await state.commit(TABLE, {"last": record(1)})
+        assert await seen_by_a_restart(folder) == {**table, "last": record(1)}
+
+
 async def test_where_it_cannot_be_written_anew_nothing_is_acknowledged(tmp_path: Path, soon: None) -> None:
     folder = tmp_path / "state"
     async with with_table(folder) as (state, table):
@@ -784,13 +817,13 @@ async def test_what_changes_while_it_is_written_anew_is_not_lost(
 ) -> None:
     folder = tmp_path / "state"
     changed = threading.Event()
-    put_in_place = database.put_in_place
+    put_in_place = replacement.put_in_place
 
     def held(*arguments: Any) -> Database:
         assert changed.wait(DEADLINE)
         return put_in_place(*arguments)
 
-    monkeypatch.setattr(database, "put_in_place", held)
+    monkeypatch.setattr(replacement, "put_in_place", held)
     async with with_table(folder) as (state, table):
         table.update({f"many {number}": record(number) for number in range(5000)})
         await state.commit(TABLE, table)
@@ -807,6 +840,33 @@ async def test_what_changes_while_it_is_written_anew_is_not_lost(
         changed.set()
         await state.commit(TABLE, {})
         assert await seen_by_a_restart(folder) == {**table, "waits": record(0)}
+
+
+@pytest.mark.parametrize("step", ["begin", "set_aside", "sync_folder"])
+async def test_a_kill_while_it_is_written_anew_loses_no_more_than_was_lost(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right before the new one is begun, when it is whole but nothing lies in its place, and when it is in place."""
+    folder, copy = tmp_path / "state", tmp_path / "killed"
+
+    def kill(*arguments: Any) -> Any:
+        found = original(*arguments)
+        if not copy.exists():
+            run("cp", "-r", folder, copy)
+        return found
+
+    original = getattr(replacement, step)
+    async with with_table(folder) as (state, table):
+        monkeypatch.setattr(replacement, step, kill)
+        wal(folder).rename(folder / "moved-wal")
+        await state.commit(TABLE, {"after": record(1)})
+    found = dict(await read(copy))
+    if step == "begin":
+        table.pop("not checkpointed")  # it was in the log
+        assert found == table
+    else:
+        assert found == {**table, "after": record(1)}
+    assert not [path for path in copy.iterdir() if ".new" in path.name]
 
 
 async def test_before_the_table_is_known_nothing_is_written_anew(tmp_path: Path) -> None:
