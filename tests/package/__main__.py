@@ -31,7 +31,8 @@ def main() -> int:
         folder = Path(name)
         shutil.rmtree(DIST, ignore_errors=True)
         tools = new_environment(folder / "tools", "build")
-        run(tools / "python", "-m", "build", "--outdir", DIST, ROOT)  # the sdist, and the wheel from the sdist
+        # The sdist, and the wheel from the sdist.
+        run(tools / "python", "-m", "build", "--quiet", "--outdir", DIST, ROOT)
         (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
         check_contents(wheel, sdist)
         programs = new_environment(folder / "installed", f"{wheel}[offline]")
