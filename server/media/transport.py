@@ -26,7 +26,7 @@ class PlayerForbidden(errors.SourceForbidden):
 _LIMITED = Reason(errors.SourceRateLimited, owner=advice.slower)
 _PROXY = Reason(
     errors.NetworkError,
-    "This server could not reach YouTube, because its proxy did not let it through. Try again later.",
+    "This server could not reach YouTube through its proxy. Try again later.",
     lambda setup: "look at [ytdlp] proxy or HTTPS_PROXY; `doctor` tests the proxy.",
 )
 _PROXY_LOGIN = Reason(

@@ -16,6 +16,7 @@ class Overlong(errors.TooLong):
 
     retried = True
     text = "YouTube sent more audio than this video has, so it cannot be right. Try again later."
+    owner = ""
 
 
 class Oversized(errors.TooLarge):
@@ -23,6 +24,7 @@ class Oversized(errors.TooLarge):
 
     retried = True
     text = "YouTube sent more data than it announced for this video, so it cannot be right. Try again later."
+    owner = ""
 
 
 @dataclass(frozen=True)

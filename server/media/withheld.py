@@ -49,7 +49,7 @@ CAUSES = (
         "pass one with --extractor-args youtube:po_token=… in [ytdlp] args; yt-dlp's PO Token Guide says how.",
     ),
     Cause(
-        re.compile(r"some .* formats have been skipped as they are drm protected"),
+        re.compile(r"some .* formats have been skipped as they are drm protected|this video is drm protected and only"),
         "YouTube has put copy protection (DRM) on them",
         "YouTube tries this on some sessions; --extractor-args youtube:player_client=… in [ytdlp] args may help.",
     ),

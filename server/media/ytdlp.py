@@ -218,7 +218,9 @@ async def _copy_cookies(cookies: Path, folder: Path) -> Path:
     try:
         async with aiofiles.open(cookies, "rb") as source, aiofiles.open(copy, "wb") as target:
             await target.write(await source.read())
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        if error.filename != str(cookies):
+            raise
         raise errors.CookiesInvalid() from error
     return copy
 

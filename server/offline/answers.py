@@ -11,20 +11,24 @@ from typing import Any
 
 from . import streams, thumbnails
 from .behaviours import Formats, Refusal, Reserved
-from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, Challenge
+from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, UNREADABLE_PATH, Challenge
 from .offers import Says
 from .videos import Video
 
 JSON = dict[str, Any]
 
 
-def watch_page(video: Video, entry: Reserved) -> str:
-    """The HTML of ``/watch``; no title or channel can end a script early, the JSON in it is all ASCII without ``<``."""
-    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": PLAYER_PATH, "VISITOR_DATA": "offline"}
+def watch_page(video: Video, entry: Reserved, response: JSON) -> str:
+    """The HTML of ``/watch``, with a player response in it.
+
+    No title or channel can end a script early: the JSON is all ASCII without ``<``.
+    """
+    script = UNREADABLE_PATH if entry.formats is Formats.UNSOLVABLE else PLAYER_PATH
+    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": script, "VISITOR_DATA": "offline"}
     return (
         "<!DOCTYPE html><html><head><title>Offline YouTube</title></head><body><script>"
         f"ytcfg.set({_script_json(configuration)});"
-        f"var ytInitialPlayerResponse = {_script_json(description(video, entry))};"
+        f"var ytInitialPlayerResponse = {_script_json(response)};"
         f"var ytInitialData = {_script_json(initial_data(video, entry))};"
         "</script></body></html>"
     )
@@ -131,6 +135,8 @@ def _playability(refusal: Refusal | None) -> JSON:
     if refusal.trailer:
         renderer = {"trailerVideoId": refusal.trailer}
         status["errorScreen"] = {"playerLegacyDesktopYpcTrailerRenderer": renderer}
+    if refusal.captcha:
+        status["errorScreen"] = {"playerCaptchaViewModel": {"captchaType": "CAPTCHA_TYPE_RECAPTCHA"}}
     return status
 
 

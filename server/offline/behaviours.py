@@ -82,6 +82,28 @@ class Formats(enum.Enum):
     AUDIO = enum.auto()
     VIDEO_ONLY = enum.auto()
     LIVE = enum.auto()
+    SABR = enum.auto()
+    """Described without addresses: they come by server-side adaptive streaming alone."""
+    WITH_TOKEN = enum.auto()
+    """For the web player alone, which gets their bytes only with a proof-of-origin token."""
+    UNSOLVABLE = enum.auto()
+    """Behind challenges of a player script that nobody can read."""
+    PROTECTED = enum.auto()
+    """By digital rights management."""
+
+
+class Api(enum.Enum):
+    """How the player API answers, while the watch page is as ever."""
+
+    WHOLE = enum.auto()
+    FORBIDDEN = enum.auto()
+    """403."""
+    LIMITED = enum.auto()
+    """429."""
+    RESET = enum.auto()
+    """The connection is reset."""
+    ANOTHER = enum.auto()
+    """With another video than the one asked for, and so does the page."""
 
 
 ENORMOUS_BYTES = 8_000_000_000
@@ -98,6 +120,7 @@ class Refusal:
     upcoming: bool = False
     trailer: str = ""
     """The id that is named in the video's place."""
+    captcha: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +144,7 @@ class Reserved:
     refusal: Refusal | None = None
     http_status: int = 0
     """What every page and API of this video answers."""
+    api: Api = Api.WHOLE
     media: Media = Media.WHOLE
     thumbnail: Thumbnail = Thumbnail.DRAWN
     formats: Formats = Formats.AUDIO

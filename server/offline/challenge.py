@@ -9,6 +9,9 @@ from pathlib import Path
 
 PLAYER_PATH = "/s/player/0ff11e01/player_ias.vflset/en_US/base.js"
 """Carries the script's edition: yt-dlp keeps what it learnt of a script under this name."""
+UNREADABLE_PATH = "/s/player/0ff11e02/player_ias.vflset/en_US/base.js"
+"""A script without the functions that solve anything."""
+UNREADABLE_SCRIPT = "(function () { return 0; })();\n"
 SIGNATURE_TIMESTAMP = 20601
 PLAYER_SCRIPT = Path(__file__).with_name("player.js")
 

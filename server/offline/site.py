@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import answers, challenge, media, sound, streams, thumbnails
-from .behaviours import Formats, Media, Reserved, Thumbnail
+from . import answers, challenge, media, sound, streams, thumbnails, withheld
+from .behaviours import Api, Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
 from .offers import Delivery
@@ -20,6 +20,8 @@ from .videos import VIDEO_ID, Stream, Video, video
 NEEDLESS = {Media.FORBIDDEN, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
 """Media for which no clip is ever read."""
 HLS = "application/vnd.apple.mpegurl"
+ANOTHER = "another-one"
+"""The id of the video that comes in place of another."""
 LONGEST_AHEAD = 3600
 """Seconds up to which a clip is begun when its watch page is asked for, so that it is there when it is wanted."""
 
@@ -43,6 +45,7 @@ class Site:
                 web.post("/youtubei/v1/player", self.player),
                 web.post("/youtubei/v1/next", self.next),
                 web.get(challenge.PLAYER_PATH, self.player_script),
+                web.get(challenge.UNREADABLE_PATH, self.unreadable_script),
                 web.get("/api/manifest/hls_variant/id/{id}/index.m3u8", self.hls_manifest),
                 web.get("/api/manifest/hls_playlist/id/{id}/itag/{itag}/index.m3u8", self.hls_playlist),
                 web.get("/api/manifest/dash/id/{id}", self.dash_manifest),
@@ -65,7 +68,9 @@ class Site:
                 self._studio.start_clip(stream.clip)
             if entry.thumbnail is Thumbnail.DRAWN:
                 self._studio.start_thumbnail(entry.video_id)  # a cover that comes late is none
-        return web.Response(text=answers.watch_page(shown, entry), content_type="text/html")
+        hidden = entry.formats in withheld.WITHHELD
+        response = self._handed_out(entry, shown, withheld.WEB_PLAYER) if hidden else answers.description(shown, entry)
+        return web.Response(text=answers.watch_page(shown, entry, response), content_type="text/html")
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
         _asked_for(request.match_info["id"])
@@ -75,16 +80,27 @@ class Site:
         return web.Response(text=answers.iframe_api(), content_type="text/javascript")
 
     async def player(self, request: web.Request) -> web.StreamResponse:
-        entry, shown = _asked_for(await _posted_id(request))
-        posed = self._examiner.pose(secrets.token_hex(8))
-        return web.json_response(answers.player_response(shown, entry, self._attempts[entry.video_id], posed))
+        video_id, client = await _posted(request)
+        entry, shown = _asked_for(video_id)
+        if entry.api is Api.FORBIDDEN:
+            raise web.HTTPForbidden
+        if entry.api is Api.LIMITED:
+            raise web.HTTPTooManyRequests
+        if entry.api is Api.RESET:
+            media.reset(request)
+            return web.Response()
+        return web.json_response(self._handed_out(entry, shown, client))
 
     async def next(self, request: web.Request) -> web.StreamResponse:
-        entry, shown = _asked_for(await _posted_id(request))
+        video_id, _ = await _posted(request)
+        entry, shown = _asked_for(video_id)
         return web.json_response(answers.initial_data(shown, entry))
 
     async def player_script(self, request: web.Request) -> web.StreamResponse:
         return web.FileResponse(challenge.PLAYER_SCRIPT)
+
+    async def unreadable_script(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=challenge.UNREADABLE_SCRIPT, content_type="text/javascript")
 
     async def hls_manifest(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.match_info["id"])
@@ -139,6 +155,11 @@ class Site:
         entry, _ = _asked_for(request.match_info["id"])
         return await thumbnails.serve(request, entry, self._studio)
 
+    def _handed_out(self, entry: Reserved, shown: Video, client: str) -> answers.JSON:
+        posed = self._examiner.pose(secrets.token_hex(8))
+        answer = answers.player_response(shown, entry, self._attempts[entry.video_id], posed)
+        return withheld.handed_out(answer, entry, client)
+
     def _allowed(self, entry: Reserved, request: web.Request) -> bool:
         query = request.query
         if entry.media is Media.FORBIDDEN_FIRST:
@@ -155,7 +176,7 @@ def _asked_for(video_id: str) -> tuple[Reserved, Video]:
     entry = reserved(video_id)
     if entry.http_status == web.HTTPTooManyRequests.status_code:
         raise web.HTTPTooManyRequests
-    return entry, video(video_id)
+    return entry, video(ANOTHER if entry.api is Api.ANOTHER else video_id)
 
 
 def _fragmented(request: web.Request, *deliveries: Delivery) -> tuple[Video, Stream]:
@@ -171,13 +192,17 @@ async def _read(path: Path) -> str:
     return await asyncio.to_thread(path.read_text)
 
 
-async def _posted_id(request: web.Request) -> str:
+async def _posted(request: web.Request) -> tuple[str, str]:
+    """The id that is asked for, and the name of the player that asks."""
     _acknowledge(request)
     try:
         body = await request.json()
     except ValueError:
         raise web.HTTPBadRequest from None
-    return str(body.get("videoId", "")) if isinstance(body, dict) else ""
+    try:
+        return str(body["videoId"]), str(body.get("context", {}).get("client", {}).get("clientName", ""))
+    except (AttributeError, KeyError, TypeError):
+        raise web.HTTPBadRequest from None
 
 
 def _acknowledge(request: web.Request) -> None:

@@ -46,6 +46,33 @@ MESSAGES = {
     "x-try-later": "error: [youtube] x-try-later: this content isn't available, try again later. the current session",
     # The error itself is "failed to extract any player response": only the warnings before it know why.
     "x-http-429-": "unable to download api page: http error 429: too many requests",
+    "x-account--": "x-account--: video unavailable. this video is no longer available because the youtube account",
+    "x-copyright": "error: [youtube] x-copyright: video unavailable. this video is no longer available due to a",
+    "x-restrict-": "error: [youtube] x-restrict-: video unavailable. this video is restricted. please check",
+    "x-no-reason": "error: [youtube] x-no-reason: video unavailable. this video is not available",
+    "x-everyone-": "error: [youtube] x-everyone-: this video isn\N{RIGHT SINGLE QUOTATION MARK}t available to everyone",
+    "x-warning--": "x-warning--: the following content may contain suicide or self-harm topics.. viewer discretion",
+    "x-court----": "x-court----: video unavailable. this content is not available on this country domain due to a",
+    "x-label----": "x-label----: video unavailable. this video contains content from the offline orchestra, who has",
+    "x-payment--": "error: [youtube] x-payment--: this video requires payment to watch.",
+    "x-premium--": "error: [youtube] x-premium--: this video is only available to music premium members",
+    "x-ended----": "error: [youtube] x-ended----: this live event has ended.",
+    "x-offline--": "error: [youtube] x-offline--: this live stream recording is not available.",
+    "x-process--": "error: [youtube] x-process--: we're processing this video. check back later.",
+    "x-captcha--": "x-captcha--: video unavailable. youtube is requiring a captcha challenge before playback",
+    "x-sign-in--": "x-sign-in--: please sign in. use --cookies-from-browser or --cookies for the authentication.",
+    "x-reload---": "error: [youtube] x-reload---: the page needs to be reloaded.",
+    "x-ip-block-": "x-ip-block-: all player responses are invalid. your ip is likely being blocked by youtube",
+    "x-shut-out-": "x-shut-out-: video unavailable. this content isn\N{RIGHT SINGLE QUOTATION MARK}t available.",
+    "x-unknown--": "error: [youtube] x-unknown--: this video has gone for a walk.",
+    # Of these, too, only the warnings know why; the errors are "requested format is not available" or the like.
+    "x-api-429--": "unable to download api page: http error 429: too many requests",
+    "x-api-403--": "unable to download api page: http error 403: forbidden",
+    "x-api-reset": "unable to download api page: ('unable to connect to proxy', remotedisconnected('remote end closed",
+    "x-drm------": "this video is drm protected and only images are available for download.",
+    "x-sabr-----": "https formats have been skipped as they are missing a url. youtube may have enabled the sabr-only",
+    "x-po-token-": "only images are available for download.",
+    "x-challenge": "n challenge solving failed: some formats may be missing.",
     "x-too-long-": "does not pass filter (!is_live & duration<?14400), skipping",
     # --max-filesize sees no more than the 10 MB pieces in which YouTube's media is asked for.
     "x-too-large": "bytes read, ",
@@ -238,8 +265,7 @@ def test_titles_arrive_as_reserved(attempts: dict[str, list[Attempt]]) -> None:
 def test_the_table_covers_every_error_that_a_source_can_cause() -> None:
     outcomes = {entry.outcome for entry in RESERVED.values()}
 
-    unheard = {"SOURCE_WITHHELD", "SOURCE_REFUSED"}  # their ids follow
-    assert outcomes - {"completed"} == set(JOB_ERRORS) - {"DISK_FULL", "INTERNAL_ERROR", "COOKIES_INVALID"} - unheard
+    assert outcomes - {"completed"} == set(JOB_ERRORS) - {"DISK_FULL", "INTERNAL_ERROR", "COOKIES_INVALID"}
     assert all(VIDEO_ID.fullmatch(video_id) and video_id.startswith("x-") for video_id in RESERVED)
     assert set(MESSAGES) | UNNOTICED == {key for key, entry in RECORDED.items() if entry.outcome != "completed"}
 

@@ -86,9 +86,7 @@ def said(node: ast.AST, function: str = "") -> Iterator[tuple[str, str]]:
         yield from said(child, function)
 
 
-def test_every_sentence_of_the_surveyed_yt_dlp_stands_in_the_table() -> None:
-    if yt_dlp.version.__version__ != SURVEYED:
-        pytest.skip(f"the table was made from yt-dlp {SURVEYED}")
+def test_every_sentence_of_yt_dlp_stands_in_the_table() -> None:
     rows = [row for table in (YOUTUBE, OWN, WARNED) for rows in table.values() for row in rows] + NOTHING_SAID
     known = " ".join(" ".join(rows).lower().split())
     paths = [path for name in ON_THE_WAY for path in (list((ROOT / name).rglob("*.py")) or [ROOT / name])]
@@ -98,4 +96,6 @@ def test_every_sentence_of_the_surveyed_yt_dlp_stands_in_the_table() -> None:
         for function, longest in said(ast.parse(path.read_text()))
         if " ".join(longest.lower().split())[:40] not in known
     ]
+    if missing and yt_dlp.version.__version__ != SURVEYED:
+        pytest.skip("NOT TESTED: a newer yt-dlp says what is in no table yet:\n" + "\n".join(missing))
     assert not missing, "\n".join(missing)
