@@ -6,7 +6,7 @@ No decoder sees a picture whose header was not read here before: a few kilobytes
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 #: Pixels that a picture may have (YouTube's largest have a ninth of that), and those that an edge of a cover must have.
@@ -118,9 +118,9 @@ def _middle(box: Box) -> Box:
 
 
 def _without_bars(grey: bytes, width: int, height: int) -> Box:
-    above, below = _bars([grey[y * width : (y + 1) * width] for y in range(height)])
+    above, below = _bars(height, lambda y: grey[y * width : (y + 1) * width])
     kept = grey[above * width : (height - below) * width]
-    left, right = _bars([kept[x::width] for x in range(width)])
+    left, right = _bars(width, lambda x: kept[x::width])
     box = Box(left, above, width - right, height - below)
     across, down = box.right - box.left, box.bottom - box.top
     if max(across, down) > _LONGEST_SHAPE * min(across, down):
@@ -128,16 +128,14 @@ def _without_bars(grey: bytes, width: int, height: int) -> Box:
     return box
 
 
-def _bars(lines: Sequence[bytes]) -> tuple[int, int]:
-    """How many lines at the start and at the end are black bars."""
-    bright = [number for number, line in enumerate(lines) if max(line) > _BLACK]
-    if not bright:
+def _bars(count: int, line: Callable[[int], bytes]) -> tuple[int, int]:
+    """How many of `count` lines at the start and at the end are black bars. Looks at no more of them than it must."""
+    before = next((number for number in range(count) if max(line(number)) > _BLACK), count)
+    after = next((number for number in range(count) if max(line(count - 1 - number)) > _BLACK), count)
+    inside = count - before - after
+    if not before or not after or abs(before - after) > 2 + count // 50 or inside <= 2 * _BLUR:
         return 0, 0
-    before, after = bright[0], len(lines) - 1 - bright[-1]
-    inside = len(lines) - before - after
-    if not before or not after or abs(before - after) > 2 + len(lines) // 50 or inside <= 2 * _BLUR:
-        return 0, 0
-    beside = [_not_black(lines[before + _BLUR]), _not_black(lines[len(lines) - 1 - after - _BLUR])]
+    beside = [_not_black(line(before + _BLUR)), _not_black(line(count - 1 - after - _BLUR))]
     if min(beside) < _LEAST_BESIDE or sum(beside) < _LEAST_BESIDE_BOTH:
         return 0, 0
     return before, after
