@@ -29,8 +29,9 @@ def content_disposition(stem: str, video_id: str) -> str:
 def _plain(stem: str, video_id: str) -> str:
     decomposed = unicodedata.normalize("NFKD", stem.translate(_ASCII))
     lost = any(unicodedata.category(c)[0] in "LN" for c in decomposed if not c.isascii())
-    plain = decomposed.encode("ascii", "ignore").decode()
-    plain = " ".join(re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", plain).split()).strip(". -_")
+    plain = re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", decomposed.encode("ascii", "ignore").decode())
+    plain = re.sub(r"\( *\)|\[ *\]|[ ,]+(?= - |$)", "", plain)  # what stood around that which is lost
+    plain = " ".join(plain.split()).strip(". -_,")
     if not plain:
         return video_id
     return f"{plain} [{video_id}]" if lost and video_id not in plain else plain

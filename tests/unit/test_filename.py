@@ -46,6 +46,9 @@ def test_any_header_can_be_read_by_old_and_new_clients(stem: str) -> None:
         ("夜 night", f"night [{VIDEO}].mp3"),
         ("🌙 one ✨ two", "one two.mp3"),
         (f"夜 night [{VIDEO}]", f"night [{VIDEO}].mp3"),
+        ("One, 静かな楽団 – Song", f"One - Song [{VIDEO}].mp3"),
+        ("静かな楽団 – Song (夜) [朝]", f"Song [{VIDEO}].mp3"),
+        ("静かな楽団 – 夜", f"{VIDEO}.mp3"),
         ("ⅷ ﬁne", "viii fine.mp3"),
     ],
 )
