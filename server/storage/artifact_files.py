@@ -7,23 +7,20 @@ The MP3 comes last and goes first, so that a half-made artifact never looks whol
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
-import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from ..jobs import Artifact, Media, Recipe
+from .sync import sync
 
 log = logging.getLogger(__name__)
 
 #: Where attempts work, in the folder of the finished files.
 STAGING = ".staging"
-#: What a file system says that has no such thing as syncing a folder.
-_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 #: The version of the description beside each MP3.
 VERSION = 1
 
@@ -104,18 +101,18 @@ def publish(audio: Path, cover: Path | None, path: Path, recipe: Recipe, media: 
     Raises OSError; then nothing under a final name remains.
     """
     try:
-        _sync(audio)
+        sync(audio)
         size = audio.stat().st_size
         sidecar = audio.with_suffix(".json")
         _write_sidecar(sidecar, size, media)
-        _sync(sidecar)
+        sync(sidecar)
         if cover is not None:
             picture = path.with_suffix(".jpg")
             shutil.copyfile(cover, picture)  # not moved: it is shown from where it is until the conversion is completed
-            _sync(picture)
+            sync(picture)
         sidecar.replace(path.with_suffix(".json"))
         audio.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
         total = sum(file.stat().st_size for file in _files(path) if file.exists())
     except BaseException:
         unlink(path)
@@ -145,18 +142,6 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         log.warning("%s: cannot be removed", path)
-
-
-def _sync(path: Path) -> None:
-    """Raises OSError, but not for a folder that cannot be synced as such: SMB and many FUSE file systems cannot."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _write_sidecar(path: Path, size: int, media: Media) -> None:

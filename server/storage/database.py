@@ -23,7 +23,8 @@ from typing import Any
 
 from .lock import Locked
 from .schema import TABLES, Damaged, configure, migrate
-from .watched_file import WatchedFile, sync_folder
+from .sync import sync
+from .watched_file import WatchedFile
 
 Record = dict[str, Any]
 #: As (id, record).
@@ -70,7 +71,7 @@ class Database:
                 configure(self._connection)
                 migrate(self._connection)
             self._wal = stack.enter_context(WatchedFile(path.with_name(path.name + "-wal"), _WAL_HEADER))
-            sync_folder(path.parent)
+            sync(path.parent)
             self._file.remember()
             self._wal.remember()
             self._opened = stack.pop_all()

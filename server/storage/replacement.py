@@ -16,7 +16,7 @@ from pathlib import Path
 from .database import Database
 from .lock import Locked
 from .schema import Damaged
-from .watched_file import sync_folder
+from .sync import sync
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def put_in_place(fresh: Database, old: Database | None, path: Path) -> Database:
         log.warning("%s: what was found there is now %s", path, aside)
         _remove_older(path, "replaced")
     fresh.path.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
     try:
         return Database(path)
     except (Locked, Damaged) as error:

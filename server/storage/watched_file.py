@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -39,14 +38,3 @@ class WatchedFile:
             return False
         same = (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
         return same and own.st_size >= self._size and header.startswith(self._header)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such thing
-            raise
-    finally:
-        os.close(descriptor)

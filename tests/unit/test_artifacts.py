@@ -26,6 +26,7 @@ from server.errors import DiskFull
 from server.jobs import Artifact, Chapter, Media, Recipe, Source
 from server.storage import artifact_files
 from server.storage import artifacts as artifacts_module
+from server.storage import sync as storage_sync
 from server.storage.artifacts import Artifacts
 
 DEADLINE = 20
@@ -246,14 +247,14 @@ async def test_a_failed_publish_leaves_nothing_at_whatever_step(
 async def test_a_cancelled_publish_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifacts = await opened(tmp_path)
     started, go_on = threading.Event(), threading.Event()
-    sync = artifact_files._sync
+    sync = storage_sync.sync
 
     def slowly(path: Path) -> None:
         started.set()
         assert go_on.wait(DEADLINE)
         sync(path)
 
-    monkeypatch.setattr(artifact_files, "_sync", slowly)
+    monkeypatch.setattr(artifact_files, "sync", slowly)
     task = asyncio.create_task(publish(artifacts))
     assert await asyncio.to_thread(started.wait, DEADLINE)
     task.cancel()

@@ -842,7 +842,7 @@ async def test_what_changes_while_it_is_written_anew_is_not_lost(
         assert await seen_by_a_restart(folder) == {**table, "waits": record(0)}
 
 
-@pytest.mark.parametrize("step", ["begin", "set_aside", "sync_folder"])
+@pytest.mark.parametrize("step", ["begin", "set_aside", "sync"])
 async def test_a_kill_while_it_is_written_anew_loses_no_more_than_was_lost(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

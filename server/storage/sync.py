@@ -1,0 +1,22 @@
+"""Have a file or folder on disk for good. Blocks."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+#: What a file system says that has no such thing as syncing a folder.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
+def sync(path: Path) -> None:
+    """Raises OSError, but not for a folder that cannot be synced as such: SMB and many FUSE file systems cannot."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
