@@ -33,10 +33,9 @@ def rows(first: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """For whom a checkout's command is at `YTMP3D`, as `make demo` leaves it."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
+    temporary = tmp_path_factory.mktemp("t")  # a short name: the path of a socket in it has at most 107 bytes
     command = Path(sys.prefix) / "bin" / "ytmp3d"
     return {**os.environ, "YTMP3D": str(command), "TMPDIR": str(temporary), MARK: str(tmp_path)}
 
@@ -54,8 +53,8 @@ def test_the_shell_recipe_works_as_written(tmp_path: Path, environment: dict[str
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["status"] == "completed"
-    assert list((tmp_path / "tmp").iterdir()) == []
-    check_nothing_is_left(environment, tmp_path, "tmp")
+    assert list(Path(environment["TMPDIR"]).iterdir()) == []
+    check_nothing_is_left(environment, tmp_path)
 
 
 def test_the_shell_recipe_ends_when_the_server_does_not_start(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -65,7 +64,7 @@ def test_the_shell_recipe_ends_when_the_server_does_not_start(tmp_path: Path, en
         ["sh", "-c", recipe], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1 and "--allow-remote" in done.stdout
-    check_nothing_is_left(environment, tmp_path, "tmp")
+    check_nothing_is_left(environment, tmp_path)
 
 
 def test_the_pytest_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
