@@ -120,13 +120,13 @@ def check_cookies(config: Config) -> None:
 def make_ca_bundle(ca_file: Path, bundle: Path) -> None:
     """Write the system's certificate authorities and the extra one into `bundle`. Blocking. Raises ConfigError."""
     try:
-        extra = ca_file.read_text()
+        extra = ca_file.read_text(encoding="utf-8")
         ssl.create_default_context().load_verify_locations(cadata=extra)
     except (OSError, ValueError, ssl.SSLError) as error:
         raise ConfigError(f"ytdlp.ca_file: expected a PEM certificate, found {str(ca_file)!r}: {error}") from error
     system = ssl.get_default_verify_paths().cafile
-    authorities = Path(system).read_text() if system else ""
-    bundle.write_text(authorities + "\n" + extra)
+    authorities = Path(system).read_bytes() if system else b""  # some name authorities in comments, in any encoding
+    bundle.write_bytes(authorities + b"\n" + extra.encode())
 
 
 class Run:

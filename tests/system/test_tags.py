@@ -6,6 +6,7 @@ import io
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
@@ -18,8 +19,8 @@ from server.media import picture
 from server.offline.adorned import ADORNED, SCRIPTS_TITLE
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-#: Python left to a locale that has no Unicode.
-NO_UNICODE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+#: Python takes the locale as it is.
+AS_IT_IS = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +150,26 @@ def test_without_a_thumbnail_there_is_no_cover_and_nothing_is_late(made: Made, v
     assert took.total_seconds() < 20
 
 
-def test_the_locale_is_of_no_account(new_server: NewServer) -> None:
-    server = new_server(**NO_UNICODE)
+@pytest.fixture(params=["C", "POSIX", "en_US.ISO-8859-1"])
+def locale(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """An environment whose encoding is not UTF-8."""
+    name = str(request.param)
+    if "." not in name:
+        return {"LC_ALL": name, "LANG": name}
+    language, _, encoding = name.partition(".")
+    made = tmp_path / "locales" / name
+    made.parent.mkdir()
+    try:
+        done = subprocess.run(["localedef", "-i", language, "-f", encoding, str(made)], capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("NOT TESTED: a Latin-1 locale (there is no localedef here)")
+    if done.returncode:
+        pytest.skip(f"NOT TESTED: a Latin-1 locale ({done.stderr.decode(errors='replace').strip()})")
+    return {"LC_ALL": name, "LANG": name, "LOCPATH": str(made.parent)}
+
+
+def test_the_locale_is_of_no_account(new_server: NewServer, locale: dict[str, str]) -> None:
+    server = new_server(**AS_IT_IS, **locale)
     server.start()
     done = server.finished(server.convert("x-scripts--"))
     assert (done["status"], done["title"]) == ("completed", SCRIPTS_TITLE)

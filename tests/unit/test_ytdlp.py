@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import trustme
 from support.findings import with_
 
 from server.config import ConfigError
@@ -87,3 +90,14 @@ async def test_what_works_for_no_conversion_is_refused_before_the_first(
 
 async def test_a_user_without_a_password_is_refused_and_nobody_asked_for_it(tmp_path: Path) -> None:
     assert "a user name needs its password" in await refusal(tmp_path, "--username", "me")
+
+
+def test_the_systems_authorities_may_have_comments_in_any_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, system, bundle = tmp_path / "own.pem", tmp_path / "system.pem", tmp_path / "bundle.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    system.write_bytes(b"# F\xf5tan\xfas\xedtv\xe1ny\n")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=str(system)))
+    ytdlp.make_ca_bundle(authority, bundle)
+    assert bundle.read_bytes() == system.read_bytes() + b"\n" + authority.read_bytes()
