@@ -77,7 +77,7 @@ class Engine:
         try:
             with ExitStack() as stack:
                 for artifact in {conversion.job.artifact for conversion in done if conversion.job.artifact}:
-                    stack.enter_context(self._artifacts.reading(artifact))  # no budget takes it before it is answered
+                    stack.enter_context(self._artifacts.pinned(artifact))  # no budget takes it before it is answered
                 await self._state.commit(records.TABLE, records.of(accepted))
         except BaseException as error:
             for conversion in accepted:
@@ -284,6 +284,7 @@ class Engine:
         """Expire what is due, keep the disk budget, look whether there is room."""
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
+        await self._artifacts.end_long_readers()
         self._room = await self._artifacts.room()
 
     # ---- begin and end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from . import filename
 from .context import ARTIFACTS, CONNECTIONS, ENGINE, METRICS, UNHURRIED
 from .file_response import File, send
 from .live import Live, opened
-from .protocol import held
+from .protocol import cut, held
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
 PATIENCE = 50.0
@@ -105,7 +106,7 @@ async def _whole(request: web.Request, conversion: Conversion, artifact: Artifac
     await request.app[ENGINE].expire_damaged([artifact])
     if conversion.removed:
         raise _gone()
-    with request.app[ARTIFACTS].reading(artifact):
+    with request.app[ARTIFACTS].reading(artifact, partial(cut, request)):
         response = await send(request, File(artifact.path, headers=_headers(request, conversion), gone=_gone()))
     if request.method == "GET" and response.status in (200, 206):
         request.app[METRICS].bytes_served.inc(response.content_length or 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,8 @@ from .. import completion
 from ..jobs import Conversion, Status
 from ..media import id3
 from . import tcp
-from .context import METRICS
+from .context import ARTIFACTS, METRICS
+from .protocol import cut
 
 _CHUNK = 32 * 1024
 #: With both ends: of a file whose length nobody knows yet there is no other (RFC 9110 §14.4).
@@ -95,17 +97,22 @@ class Live:
             response.force_close()
             self._end_by_reset(True)  # also when this process is killed
         await response.prepare(self._request)
-        await self._copy(response)
+        with ExitStack() as stack:
+            await self._copy(response, stack)
         await response.write_eof()
         if self._request.version < HttpVersion11:
             self._end_by_reset(False)
         return response
 
-    async def _copy(self, response: web.StreamResponse) -> None:
+    async def _copy(self, response: web.StreamResponse, stack: ExitStack) -> None:
         """Everything that is and will be made. Looks at the state before it reads: what came before an end is read."""
-        job = self._conversion.job
+        job, counted = self._conversion.job, False
         while True:
             seen = job.changed.count
+            if job.artifact and not counted:
+                counted = True  # from now on the file may be removed while this goes on
+                reading = self._request.app[ARTIFACTS].reading(job.artifact, partial(cut, self._request))
+                stack.enter_context(reading)
             complete = self._conversion.status is Status.COMPLETED and job.attempt == self._attempt
             if chunk := await self._file.read(_CHUNK):
                 await self._write(response, chunk)

@@ -47,6 +47,11 @@ def held(request: web.BaseRequest) -> AbstractAsyncContextManager[None]:
     return cast(Protocol, request.protocol).held()
 
 
+def cut(request: web.BaseRequest) -> None:
+    """See `Protocol.cut`."""
+    cast(Protocol, request.protocol).cut()
+
+
 class Protocol(RequestHandler):
     """aiohttp's connection, which tells `Connections` what it does."""
 

@@ -15,7 +15,7 @@ import errno
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,14 @@ from .. import completion
 from ..errors import DiskFull
 from ..jobs import Artifact, Media, Recipe
 from . import artifact_files
+from .readers import Readers
 
 log = logging.getLogger(__name__)
 
 #: Bytes that `room` keeps free for the state and what is being made; a tenth of a disk smaller than ten times that.
 RESERVE_BYTES = 32 * 1024 * 1024
+#: Removed files that are still read may take this part of the budget, beside it.
+_SHARE_OF_REMOVED = 4
 #: Seconds for which an answer about the disk's free space holds.
 FREE_SPACE_SECONDS = 1.0
 
@@ -36,21 +39,27 @@ FREE_SPACE_SECONDS = 1.0
 class _Kept:
     artifact: Artifact
     bytes: int  # of all its files
-    readers: int = 0
+    pins: int = 0
 
 
 class Artifacts:
     """The folder of finished files. Call `open` before anything else."""
 
     def __init__(self, folder: Path, *, budget_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
-        self.used_bytes = 0
         self._folder = folder
         self._staging = folder / artifact_files.STAGING
         self._budget_bytes = budget_bytes
         self._reserve_bytes = reserve_bytes
         self._kept: dict[Path, _Kept] = {}  # least recently used first
+        self._kept_bytes = 0
+        self._readers = Readers()
         self._disk = (0, 0)  # total and free bytes
         self._disk_asked: float | None = None
+
+    @property
+    def used_bytes(self) -> int:
+        """Of all finished files, and of those that are removed while somebody still reads them."""
+        return self._kept_bytes + self._readers.held_bytes
 
     async def open(self) -> list[Artifact]:
         """Make the folder, sweep what is no part of a complete artifact, and say what is there, oldest first.
@@ -98,12 +107,14 @@ class Artifacts:
         """Remove its files, whoever reads them (a reader keeps what it has open). Raises OSError, not for missing."""
         kept = self._kept.pop(artifact.path, None)
         if kept is not None:
-            self.used_bytes -= kept.bytes
+            self._kept_bytes -= kept.bytes
+        self._readers.removed(artifact)
         try:
             await completion.finished(asyncio.to_thread(artifact_files.unlink, artifact.path))
         except OSError:
             if kept is not None:
                 self._keep(kept)
+                self._readers.still_there(artifact)
             raise
         self._disk_asked = None
 
@@ -116,18 +127,27 @@ class Artifacts:
         return await asyncio.to_thread(look)
 
     @contextlib.contextmanager
-    def reading(self, artifact: Artifact) -> Iterator[None]:
-        """While this lasts the budget leaves `artifact` alone."""
+    def pinned(self, artifact: Artifact) -> Iterator[None]:
+        """While this lasts, which is not for long, the budget leaves `artifact` alone."""
         kept = self._kept.get(artifact.path)
-        if kept is None:
-            yield
-            return
         self.touch(artifact)
-        kept.readers += 1
+        if kept is not None:
+            kept.pins += 1
         try:
             yield
         finally:
-            kept.readers -= 1
+            if kept is not None:
+                kept.pins -= 1
+
+    @contextlib.contextmanager
+    def reading(self, artifact: Artifact, end: Callable[[], None]) -> Iterator[None]:
+        """While somebody downloads `artifact`: that keeps no file, but its room counts until they have ended.
+
+        `end` makes them stop; see `end_long_readers`.
+        """
+        self.touch(artifact)
+        with self._readers.reading(artifact, end, exists=artifact.path in self._kept):
+            yield
 
     def touch(self, artifact: Artifact) -> None:
         """Count `artifact` as just used."""
@@ -135,16 +155,25 @@ class Artifacts:
             self._kept[artifact.path] = kept
 
     def over_budget(self) -> list[Artifact]:
-        """What to remove so that the rest is within the budget: the least recently used that nobody reads."""
-        excess = self.used_bytes - self._budget_bytes
+        """What to remove so that the rest is within the budget: the least recently used, whoever reads it.
+
+        Files that are removed but open never cost others their place: see `end_long_readers`.
+        """
+        excess = self._kept_bytes - self._budget_bytes
         victims = []
         for kept in self._kept.values():
             if excess <= 0:
                 break
-            if not kept.readers:
+            if not kept.pins:
                 victims.append(kept.artifact)
                 excess -= kept.bytes
         return victims
+
+    async def end_long_readers(self) -> None:
+        """Stop those who read removed files for long, where these take too much beside the budget, or all room."""
+        most = self._budget_bytes // _SHARE_OF_REMOVED if await self.room() else 0
+        if told := self._readers.end_readers_of_removed(most):
+            log.warning("%d downloads of files that are removed took too long, and are cut: their room is needed", told)
 
     async def free_bytes(self) -> int:
         """What is free on the disk, at most `FREE_SPACE_SECONDS` old; 0 when the folder cannot be asked."""
@@ -178,7 +207,7 @@ class Artifacts:
 
     def _keep(self, kept: _Kept) -> None:
         self._kept[kept.artifact.path] = kept
-        self.used_bytes += kept.bytes
+        self._kept_bytes += kept.bytes
 
 
 @contextlib.contextmanager

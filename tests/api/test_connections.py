@@ -20,7 +20,7 @@ from support.api import KEY, SOON, Api, bearer, link, read_head
 
 from server.config import ServerConfig
 from server.http import addresses, connections, listener, protocol
-from server.http.context import CONNECTIONS
+from server.http.context import ARTIFACTS, CONNECTIONS
 
 LARGE = 16 << 20
 
@@ -149,6 +149,27 @@ async def test_readers_that_take_nothing_make_room_for_who_comes(
         for _, writer in clients:
             writer.transport.abort()
     await until_nobody(api)
+
+
+@pytest.mark.parametrize("begun", ["live", "finished"])
+async def test_who_reads_a_removed_file_for_long_is_cut_when_its_room_is_needed(
+    api: Api, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    conversion_id = await one_large(api, finished=begun == "finished")
+    loop = asyncio.get_running_loop()
+    artifacts = api.app[ARTIFACTS]
+    async with slow_reader(api, link(conversion_id)) as reader:
+        if begun == "live":
+            (await api.studio.take("led-large--")).finish()
+            await api.status(conversion_id, wait=9)
+            while not artifacts._readers._open:  # it is counted once it goes on
+                await loop.sock_recv(reader, 1 << 16)
+        monkeypatch.setattr(artifacts, "_budget_bytes", 0)
+        monkeypatch.setattr("server.storage.readers.GRACE", 0)
+        await api.engine.tidy()
+        assert len(await until_reset(reader)) < LARGE
+        await until_nobody(api)
+    assert artifacts.used_bytes == 0
 
 
 # ---- clients that leave

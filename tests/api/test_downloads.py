@@ -282,7 +282,7 @@ async def test_a_conversion_without_a_cover_has_no_address_for_it(api: Api) -> N
     assert (await api.get(f"/static/downloads/{done['conversion_id']}.jpg")).code == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("end", ["removed", "expired"])
+@pytest.mark.parametrize("end", ["removed", "expired", "over the budget"])
 async def test_a_reader_in_the_middle_gets_it_whole_when_the_file_goes(
     api: Api, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,17 +296,20 @@ async def test_a_reader_in_the_middle_gets_it_whole_when_the_file_goes(
         writer.write(f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         status, headers = await read_head(reader)
         assert (status, headers["Content-Length"]) == (200, str(len(content)))
-        monkeypatch.setattr(api.app[ARTIFACTS], "_budget_bytes", 0)
-        assert api.app[ARTIFACTS].over_budget() == [], "the budget takes nothing from under a reader"
         conversion = api.engine.table.get(conversion_id)
         assert conversion
         if end == "removed":
             await api.request("DELETE", f"/status/{conversion_id}")
-        else:
+        elif end == "expired":
             api.engine._expire([conversion])
+        else:
+            monkeypatch.setattr(api.app[ARTIFACTS], "_budget_bytes", 0)
+            await api.engine.tidy()
         while list(api.app[ARTIFACTS]._folder.glob("*.mp3")):
             await asyncio.sleep(0.01)
+        assert api.app[ARTIFACTS].used_bytes == len(content), "its room is taken as long as it is read"
         assert await reader.read(-1) == content
+    assert api.app[ARTIFACTS].used_bytes == 0
     assert (await api.get(link(conversion_id))).status == 404
 
 

@@ -16,6 +16,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from server.storage import artifact_files
 from server.storage import artifacts as artifacts_module
 from server.storage import sync as storage_sync
 from server.storage.artifacts import Artifacts
+from server.storage.readers import GRACE
 
 DEADLINE = 20
 VIDEO = "-_abcdefghi"
@@ -321,7 +323,7 @@ async def test_the_budget_takes_the_least_recently_used(tmp_path: Path) -> None:
     tight.touch(first)
     assert over(3 * each - 1) == [second]
     assert over(2 * each - 1) == [second, third]
-    with tight.reading(second):
+    with tight.pinned(second):
         assert over(3 * each - 1) == [third]
         assert over(0) == [third, first]
     assert over(3 * each - 1) == [third]
@@ -351,11 +353,12 @@ async def test_a_reader_in_mid_file_gets_it_whole_though_it_is_removed(tmp_path:
     artifacts = await opened(tmp_path)
     content = random.randbytes(300_000)
     artifact = await publish(artifacts, content, b"picture")
-    with artifacts.reading(artifact), artifact.path.open("rb") as file:
+    with artifacts.reading(artifact, lambda: None), artifact.path.open("rb") as file:
         begun = file.read(1000)
         await artifacts.remove(artifact)
-        assert artifacts.used_bytes == 0
+        assert artifacts.used_bytes == len(content)
         assert begun + file.read() == content
+    assert artifacts.used_bytes == 0
     assert names(tmp_path) == {".staging"}
 
 
@@ -366,8 +369,85 @@ async def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
     await artifacts.remove(artifact)
     await artifacts.remove(artifact)
     artifacts.touch(artifact)
-    with artifacts.reading(artifact):
+    with artifacts.pinned(artifact):
         assert artifacts.over_budget() == []
+    with artifacts.reading(artifact, lambda: None):
+        assert artifacts.used_bytes == artifact.size, "a live reader may open it and come too late to be counted"
+    assert artifacts.used_bytes == 0
+
+
+class Reader:
+    """A download under way."""
+
+    def __init__(self, artifacts: Artifacts, artifact: Artifact) -> None:
+        self.told = 0
+        self._stack = ExitStack()
+        self._stack.enter_context(artifacts.reading(artifact, self._end))
+
+    def _end(self) -> None:
+        self.told += 1
+
+    def leave(self) -> None:
+        self._stack.close()
+
+
+async def removed_over_budget(artifacts: Artifacts) -> int:
+    """What the engine does now and then: how many files it removes."""
+    surplus = artifacts.over_budget()
+    for artifact in surplus:
+        await artifacts.remove(artifact)
+    await artifacts.end_long_readers()
+    return len(surplus)
+
+
+async def test_a_reader_who_stops_pins_nothing_and_costs_no_fresh_work_its_place(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    old = await publish(artifacts, b"o" * 80_000)
+    artifacts._budget_bytes = 100_000
+    readers = [Reader(artifacts, old) for _ in range(500)]
+    fresh = [await publish(artifacts, b"f" * 45_000)]
+    assert await removed_over_budget(artifacts) == 1
+    assert not old.path.exists(), "the old one goes, whoever reads it"
+    fresh.append(await publish(artifacts, b"f" * 45_000))
+    assert await removed_over_budget(artifacts) == 0
+    assert all(artifact.path.exists() for artifact in fresh), "the room of the old one is not taken from them"
+    assert artifacts.used_bytes >= 170_000, "but counted, once for all who read it"
+    for reader in readers:
+        assert artifacts.used_bytes >= 170_000
+        reader.leave()
+    assert 90_000 <= artifacts.used_bytes <= 100_000
+
+
+async def test_readers_of_removed_files_have_a_minute_and_then_a_quarter_of_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    artifacts = await opened(tmp_path, budget_bytes=100_000)
+    monkeypatch.setattr(artifacts._readers, "_clock", lambda: now)
+    files = [await publish(artifacts, b"x" * 20_000) for _ in range(3)]
+    readers = [Reader(artifacts, artifact) for artifact in files]
+    for artifact in files:
+        await artifacts.remove(artifact)
+        now += 1
+    now += GRACE - 4
+    await artifacts.end_long_readers()
+    assert [reader.told for reader in readers] == [0, 0, 0]
+    now += 5
+    await artifacts.end_long_readers()
+    assert [reader.told for reader in readers] == [1, 1, 0], "those of the files that went first"
+    for reader in readers[:2]:
+        reader.leave()
+    now += 1000
+    await artifacts.end_long_readers()
+    assert readers[2].told == 0, "a quarter of the budget is theirs"
+
+    async def full() -> bool:
+        return False
+
+    monkeypatch.setattr(artifacts, "room", full)
+    await artifacts.end_long_readers()
+    assert readers[2].told == 1, "unless the disk is full"
+    readers[2].leave()
     assert artifacts.used_bytes == 0
 
 
@@ -377,7 +457,7 @@ async def test_a_file_that_cannot_be_removed_still_counts(tmp_path: Path) -> Non
     used = artifacts.used_bytes
     artifact.path.unlink()
     artifact.path.mkdir()  # stands in the file's place: unlink fails, also for root
-    with pytest.raises(OSError, match="directory"):
+    with artifacts.reading(artifact, lambda: None), pytest.raises(OSError, match="directory"):
         await artifacts.remove(artifact)
     assert artifacts.used_bytes == used
     assert artifacts.over_budget() == [artifact]
