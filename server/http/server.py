@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -143,16 +144,20 @@ class Border:
                 return preflight
             return await self._handler(request)
         except errors.RequestError as error:
-            return error_response(error)
+            return self._refusal(request, error)
         except web.HTTPException as refusal:
-            return error_response(_translated(request, refusal))
+            return self._refusal(request, _translated(request, refusal))
         except ConnectionError:
             raise
         except Exception:
             log.exception("a request failed id=%s", request[REQUEST_ID])
             if request.writer.output_size > 0:  # too late for an envelope
                 raise ConnectionResetError("failed in mid-answer") from None
-            return error_response(errors.InternalError("Something went wrong in the server. Try again later."))
+            return self._refusal(request, errors.InternalError("Something went wrong in the server. Try again later."))
+
+    def _refusal(self, request: web.Request, error: errors.RequestError) -> web.Response:
+        root = urlsplit(self._app[CONFIG].server.public_url).path
+        return error_response(error, accept=",".join(request.headers.getall("Accept", ())), root=root)
 
     def _preflight(self, request: web.Request) -> web.Response | None:
         """The answer to a browser that asks whether another origin's script may call (Fetch Standard, CORS)."""
