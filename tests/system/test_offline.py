@@ -134,7 +134,7 @@ async def run_yt_dlp(youtube: OfflineYouTube, folder: Path, ids: list[str], ca_f
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             output, _ = await child.communicate(json.dumps([arguments, ids]).encode())
     finally:
         if child.returncode is None:
