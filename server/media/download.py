@@ -21,6 +21,8 @@ from yt_dlp.utils import NO_DEFAULT, DownloadCancelled
 
 #: What must have come since the last failure for the next one to count as the first again, in bytes.
 PROGRESS_BYTES = 64 << 10
+#: How many requests may be answered without a byte; yt-dlp asks for the next piece for ever.
+IDLE_REQUESTS = 100
 #: How much of a source's beginning is kept for `Outlet.on_head`, in bytes.
 HEAD_BYTES = 4 << 10
 
@@ -38,6 +40,7 @@ class Outlet:
 
     `position` is where the next byte written belongs, `sent` how many the encoder was given, `received` how many came
     in all. More than `most` received, or `size_limit` sent, raises Refused with the code that stands beside it.
+    `total` is how many the source has by its own count, once it is known.
     """
 
     def __init__(self, pipe: BinaryIO) -> None:
@@ -45,7 +48,9 @@ class Outlet:
         self.position = self.sent = self.received = 0
         self.most: tuple[float, str] = (math.inf, "TOO_LARGE")
         self.size_limit: tuple[float, str] = (math.inf, "OVERSIZED")
+        self.total: int | None = None
         self.on_head: Callable[[bytes], None] | None = None
+        self._idle = (0, 0)  # requests, and what was received before them
         self._head = bytearray()
         self._checksum = self._again = 0
 
@@ -68,6 +73,13 @@ class Outlet:
         limit, code = self.most
         if self.received + count > limit:
             raise Refused(code, f"more than {limit:.0f} bytes came")
+
+    def note_request(self) -> None:
+        """Refuse if one request after another brings nothing."""
+        idle, before = self._idle
+        self._idle = (idle + 1 if before == self.received else 1, self.received)
+        if idle > IDLE_REQUESTS:
+            raise Refused("TRUNCATED", f"{idle} requests brought nothing after {self.sent} bytes")
 
     def flush(self) -> None:
         self._pipe.flush()
@@ -153,6 +165,8 @@ class WholeHttp(_ToOutlet, _Patient):
         outlet = self.ydl.outlet
         if status.get("downloaded_bytes", outlet.position) != outlet.position:
             raise Refused("TRUNCATED", f"byte {status['downloaded_bytes']} was written at {outlet.position}")
+        if status["status"] == "downloading":
+            outlet.total = status.get("total_bytes")
         super()._hook_progress(status, info_dict)
 
 

@@ -23,7 +23,9 @@ _LAYOUTS = "mono|stereo|2.1|3.0|3.0(back)|3.1|4.0|4.1|quad|quad(side)|5.0|5.0(si
 #: Surround is mixed down to this part of full scale at most; a lossy codec overshoots by the rest.
 _SURROUND_SCALE = 0.9
 _SOURCE = re.compile(r"^ +Stream #0:\d\S*: Audio: (\w+)(?:.*, (\d+) kb/s)?", re.MULTILINE)
-_DAMAGE = re.compile(r"Error submitting packet to decoder|[Ii]nvalid (data|as first byte)|[Cc]orrupt|Error parsing")
+_DAMAGE = re.compile(
+    r"Error submitting packet to decoder|[Ii]nvalid (data|as first byte)|[Cc]orrupt|Error parsing|partial file"
+)
 
 
 async def find(config: Config) -> str:

@@ -43,6 +43,10 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         formats.remember_lengths(ie_result.get("formats") or [])
         return super().process_ie_result(ie_result, *args, **named)
 
+    def urlopen(self, *args: Any, **named: Any) -> Any:
+        self.outlet.note_request()
+        return super().urlopen(*args, **named)
+
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The best format that can be fetched; none when nothing has sound."""
         unreachable: RequestError | None = None
@@ -87,14 +91,16 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
             return response.url, response.read(PLAYLIST_BYTES).decode("utf-8", "replace")
 
 
-def is_delivered(outlet: Outlet, info: dict[str, Any]) -> bool:
-    """Whether all came that was announced. Raises Refused when what came is not one file. Fragments are checked singly.
+def is_delivered(outlet: Outlet, info: dict[str, Any]) -> bool | None:
+    """Whether all came that was announced; None when nothing was. Raises Refused when what came is not one file.
 
     Whoever has a better measure need not mind: YouTube's word is not always exact.
     """
     outlet.end()
-    size = info.get("filesize")
-    return not size or "fragments" in info or outlet.sent >= size - SIZE_SLACK
+    if "fragments" in info or info.get("protocol") == "m3u8_native":  # each was checked by itself
+        return True
+    size = info.get("filesize") or outlet.total
+    return outlet.sent >= size - SIZE_SLACK if size else None
 
 
 def bound(outlet: Outlet, info: dict[str, Any], most: float) -> None:

@@ -49,12 +49,13 @@ class Expectation:
 class Recording:
     """What came of a source, in seconds: what was `written`, and when its last sound is to be heard (`ends_at`).
 
-    `delivered`: as many bytes came as were announced, and every fragment. `clean`: the decoder met no damage.
+    `delivered`: all bytes and fragments came that were announced; None where nothing was. `clean`: the decoder met no
+    damage.
     """
 
     written: float
     ends_at: float
-    delivered: bool = True
+    delivered: bool | None = True
     clean: bool = True
 
     @property
@@ -100,9 +101,9 @@ def check(expected: Expectation, recording: Recording, max_duration: float) -> N
         missing = recording.gap
     else:
         missing = expected.seconds - written
-        if expected.muxed and missing > expected.tolerance and recording.clean:
+        if expected.muxed and missing > expected.tolerance and recording.delivered and recording.clean:
             missing = recording.gap  # the picture is longer than its sound
-    if missing > expected.tolerance or not (recording.delivered or expected.exact):
+    if missing > expected.tolerance or (recording.delivered is False and not expected.exact):
         raise errors.Truncated() from _difference(expected, recording)
 
 

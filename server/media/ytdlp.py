@@ -133,7 +133,7 @@ class Run:
     """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods.
 
     After `media`: `expectation` is how long the audio should be, `sample_rate` and `channels` what YouTube says of it,
-    None where it says nothing. After `finish`: `delivered` is whether as many bytes came as were announced.
+    None where it says nothing. After `finish`: `delivered` is whether all came, None where nobody can tell.
     """
 
     def __init__(self, child: process.Forked, setup: advice.Setup) -> None:
@@ -142,7 +142,7 @@ class Run:
         self.sample_rate: int | None = None
         self.channels: int | None = None
         self.ambisonic = False
-        self.delivered = False
+        self.delivered: bool | None = None
         self.expectation = wholeness.expectation(None, None)
         self._came: dict[str, dict[str, Any]] = {}
 
@@ -168,7 +168,7 @@ class Run:
 
     async def finish(self) -> None:
         """Returns once no more will come; sets `delivered`. Raises the JobError that says why it did not come."""
-        self.delivered = bool((await self._event("downloaded"))["delivered"])
+        self.delivered = (await self._event("downloaded"))["delivered"]
 
     async def _event(self, name: str) -> dict[str, Any]:
         """The event of that name, which comes once; others that come before it are kept."""

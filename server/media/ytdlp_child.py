@@ -7,7 +7,7 @@ already made. It talks to `ytdlp.py` by events, one line of JSON each:
                        "length": the format's own or null, "muxed", "head": whether that event will come}
     {"event": "cover", "file": a path or null}
     {"event": "head", "data": the audio's first bytes in base64}
-    {"event": "downloaded", "delivered"}            no more will come; whether all came that was announced
+    {"event": "downloaded", "delivered"}            no more will come; whether all came, null where nobody can tell
     {"event": "refused", "code", "message"}         by our own rules: a job error's code or OVERSIZED
     {"event": "failed", "message", "warnings", "log"}  in yt-dlp's own words; `warnings` is part of the log
 """

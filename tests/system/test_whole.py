@@ -98,6 +98,16 @@ def test_what_completes_is_all_that_the_source_has_and_nothing_else(
     assert done["duration"] == pytest.approx(video(video_id).clip.seconds, abs=0.1)
 
 
+def test_a_hole_or_a_doubling_would_be_heard() -> None:
+    """Else the test above proves nothing."""
+    sound = heard(original("x-hls------"))
+    middle = len(sound) // 2
+    assert likeness(sound, sound) > 0.99
+    for samples in (100, 1_000):
+        assert likeness(sound[:middle] + sound[middle + samples :], sound) < 0.5
+        assert likeness(sound[:middle] + sound[middle - samples :], sound) < 0.5
+
+
 @pytest.mark.parametrize("video_id", ["x-hls------", "x-muxed-mp4", "x-dash-----", "x-only-5-1-"])
 def test_what_it_is_made_from_is_found_out_where_youtube_does_not_say(
     ended: dict[str, dict[str, Any]], video_id: str

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from server.media.download import HEAD_BYTES, Outlet, Refused
+from server.media.download import HEAD_BYTES, IDLE_REQUESTS, Outlet, Refused
 
 SOURCE = random.Random(1).randbytes(100_000)
 
@@ -94,3 +94,14 @@ def test_a_closed_pipe_is_an_os_error() -> None:
     os.close(read_end)
     with os.fdopen(write_end, "wb", buffering=0) as broken, pytest.raises(BrokenPipeError):
         Outlet(broken).write(b"x")
+
+
+def test_asking_again_and_again_for_nothing_ends(pipe: io.BytesIO) -> None:
+    outlet = Outlet(pipe)
+    for _ in range(5):
+        for _ in range(IDLE_REQUESTS):
+            outlet.note_request()
+        outlet.write(b"x")
+    with pytest.raises(Refused):
+        for _ in range(IDLE_REQUESTS + 2):
+            outlet.note_request()

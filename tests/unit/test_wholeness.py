@@ -17,7 +17,7 @@ def verdict(
     video: float | None = None,
     ends_at: float | None = None,
     muxed: bool = False,
-    delivered: bool = True,
+    delivered: bool | None = True,
     clean: bool = True,
 ) -> str:
     recording = Recording(written, written if ends_at is None else ends_at, delivered=delivered, clean=clean)
@@ -90,3 +90,5 @@ def test_bytes_that_did_not_come_are_missed_where_the_length_is_not_exact() -> N
     assert verdict(60.0, own=60.0, delivered=False) == "completed"
     assert verdict(60.0, video=60.0, delivered=False) == verdict(60.0, delivered=False) == "TRUNCATED"
     assert verdict(60.0, own=60.0, muxed=True, delivered=False) == "TRUNCATED"
+    assert verdict(60.0, delivered=None) == verdict(60.0, video=60.0, muxed=True, delivered=None) == "completed"
+    assert verdict(55.0, own=60.0, muxed=True, delivered=None) == "TRUNCATED"
