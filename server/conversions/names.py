@@ -30,7 +30,8 @@ class Names:
         if not conversion.name and media:
             plain = naming.stem(self._template, media, conversion.video_id)
             conversion.name = naming.unique(plain, conversion.video_id, _Others(self, conversion))
-            self.claim(conversion)
+            if not conversion.removed:  # or nobody would ever release it
+                self.claim(conversion)
         return conversion.name or conversion.video_id
 
     def claim(self, conversion: Conversion) -> None:

@@ -75,6 +75,13 @@ def test_names_of_before_a_restart_are_kept() -> None:
     assert names.of(conversion("video-one--", media=taken)) == "Twins [video-two--] [video-one--]"
 
 
+def test_one_that_left_while_somebody_read_it_claims_nothing() -> None:
+    names = Names("{title}")
+    gone = conversion("video-one--")
+    gone.removed = True
+    assert names.of(gone) == "Twins" and names._claims == {}
+
+
 def test_nothing_is_remembered_of_those_who_left() -> None:
     names = Names("{title}")
     made = [conversion(f"video-{n:05}", owner) for n in range(20) for owner in ("anna", "ben")]
