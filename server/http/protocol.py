@@ -47,6 +47,11 @@ def held(request: web.BaseRequest) -> AbstractAsyncContextManager[None]:
     return cast(Protocol, request.protocol).held()
 
 
+def give_way(request: web.BaseRequest, seconds: float) -> Awaitable[None]:
+    """See `Protocol.give_way`."""
+    return cast(Protocol, request.protocol).give_way(seconds)
+
+
 def cut(request: web.BaseRequest) -> None:
     """See `Protocol.cut`."""
     cast(Protocol, request.protocol).cut()
@@ -149,6 +154,15 @@ class Protocol(RequestHandler):
             raise ConnectionResetError("the client has gone, or takes nothing any more") from error
         finally:
             self._held = before
+
+    async def give_way(self, seconds: float) -> None:
+        """Wait before an answer. Meanwhile the connection may be closed, if others need its place."""
+        if self._connection is not None:
+            self._connections.rest(self._connection)
+        async with self.held():
+            await asyncio.sleep(seconds)
+        if self._connection is not None:
+            self._connections.begin(self._connection)
 
     # ---- what is not HTTP
 

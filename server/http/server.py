@@ -24,9 +24,11 @@ from ..metrics import Metrics
 from .connections import KEEP_ALIVE_TIMEOUT
 from .context import CONFIG, CONNECTIONS, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
 from .error_answer import SECURITY_HEADERS, error_response
+from .forwarded import client
 from .listener import Listener
-from .protocol import Server
+from .protocol import Server, give_way
 from .request_log import RequestLog
+from .wrong_keys import WrongKeys
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +116,7 @@ class Border:
         self._handler: Handler = handler
         self._metrics: Metrics = app[METRICS]
         self._log = RequestLog()
+        self._wrong_keys = WrongKeys()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if not isinstance(request, web.Request):
@@ -143,6 +146,10 @@ class Border:
             if request.method == "OPTIONS" and (preflight := self._preflight(request)):
                 return preflight
             return await self._handler(request)
+        except (errors.Unauthorized, errors.KeyDisabled) as error:
+            if seconds := self._wrong_keys.delay(client(request)):
+                await give_way(request, seconds)
+            return self._refusal(request, error)
         except errors.RequestError as error:
             return self._refusal(request, error)
         except web.HTTPException as refusal:

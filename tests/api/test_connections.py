@@ -19,7 +19,7 @@ from conftest import StartApi
 from support.api import KEY, SOON, Api, bearer, link, read_head
 
 from server.config import ServerConfig
-from server.http import addresses, connections, listener, protocol
+from server.http import addresses, connections, listener, protocol, wrong_keys
 from server.http.context import ARTIFACTS, CONNECTIONS
 
 LARGE = 16 << 20
@@ -317,6 +317,40 @@ async def test_where_the_system_has_no_descriptor_left_it_is_tried_again(
     assert (await api.get("/healthz")).status == 200
     for one in waiting:
         one.close()
+
+
+# ---- keys that are not accepted
+
+
+async def test_whoever_tries_keys_waits_and_nobody_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrong_keys, "AT_ONCE", 5)
+    for n in range(5):
+        assert (await api.get("/status", key=f"guess-{n}")).status == 401
+    assert not api.app[CONNECTIONS]._at_work
+    began = asyncio.get_running_loop().time()
+    guesses = [asyncio.create_task(api.get("/status", key=f"guess-{n}")) for n in range(20)]
+    for _ in range(20):
+        assert (await api.get("/status")).status == 200
+    assert not all(guess.done() for guess in guesses), "a good key of the same address did not wait for them"
+    answers = await asyncio.gather(*guesses)
+    assert {answer.code for answer in answers} == {"UNAUTHORIZED"}
+    assert asyncio.get_running_loop().time() - began >= 1
+
+
+async def test_those_that_wait_give_way_to_others(start_api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.app.room_for_connections", lambda slots: 20)
+    monkeypatch.setattr(wrong_keys, "AT_ONCE", 0)
+    monkeypatch.setattr(wrong_keys, "PERIOD", 60)
+    monkeypatch.setattr(wrong_keys, "MOST_DELAY", 60)
+    api = await start_api()
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            _, writer = await stack.enter_async_context(api.connected())
+            writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer guess\r\n\r\n")
+        await asyncio.sleep(0.1)
+        answers = await asyncio.gather(*(api.get("/healthz") for _ in range(5)))
+        assert {answer.status for answer in answers} == {200}
+    await until_leaves(api, 6)
 
 
 # ---- where it listens
