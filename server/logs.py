@@ -40,7 +40,7 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(_JsonFormatter() if settings.format == "json" else _TextFormatter())
     handler = _DroppingHandler(waiting)
-    listener = _PatientListener(waiting, stderr, handler)
+    listener = _EndingListener(waiting, stderr, handler)
     root = logging.getLogger()
     root.addHandler(handler)
     before = root.level
@@ -86,7 +86,7 @@ class _DroppingHandler(logging.handlers.QueueHandler):
             self.queue.put_nowait(record)
 
 
-class _PatientListener(logging.handlers.QueueListener):
+class _EndingListener(logging.handlers.QueueListener):
     """Ends also when the queue is full in that moment, and has the counts of repeated records written."""
 
     def __init__(

@@ -32,7 +32,7 @@ _LITTLE = 1 << 30
 _STALE_DAYS = 180
 _FIRST_SANE_DAY = 1_767_225_600  # 2026-01-01, when this was written: a clock before it is wrong
 #: How long another program may take to answer, in seconds.
-_PATIENCE = 5.0
+_ANSWER_TIMEOUT = 5.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -83,7 +83,7 @@ async def proxy(config: Config) -> AsyncIterator[Finding]:
     parts = urllib.parse.urlsplit(config.ytdlp.proxy)
     host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 1080)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_ANSWER_TIMEOUT):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError) as error:
         text = f"{host}:{port} cannot be reached ({_reason(error)}). Start it, or correct [ytdlp] proxy."
@@ -186,7 +186,7 @@ def _youtubes_cookies(path: Path) -> list[Cookie]:
 
 
 def _is_ytmp3d(host: str, number: int) -> bool:
-    connection = http.client.HTTPConnection(host, number, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(host, number, timeout=_ANSWER_TIMEOUT)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
@@ -200,6 +200,6 @@ def _is_ytmp3d(host: str, number: int) -> bool:
 def _reason(error: Exception) -> str:
     """Its own words, where it has some."""
     if isinstance(error, TimeoutError) and not error.errno:
-        return f"no answer in {_PATIENCE:g} s"
+        return f"no answer in {_ANSWER_TIMEOUT:g} s"
     number = getattr(error, "errno", None) or 0
     return os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)

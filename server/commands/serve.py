@@ -36,8 +36,8 @@ from ..storage import lock
 
 #: The key that published examples carry; offline mode accepts it as it is.
 EXAMPLE_KEY = "YOUR_API_KEY"
-#: Who tests a client does not want to wait for a source that never answers.
-IMPATIENT = ("--socket-timeout", "3", "--retries", "1")
+#: Options of yt-dlp in offline mode: a test of a client should not wait long for a source that never answers.
+OFFLINE_ARGS = ("--socket-timeout", "3", "--retries", "1")
 #: The name of the key that is made when none is configured.
 AUTOMATIC = "local"
 #: Bytes: a socket's path has at most 104 (macOS), of which multiprocessing adds some 33 to that of its folder.
@@ -159,7 +159,7 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
         async with offline_youtube(own / "youtube", path, rate_kbps=config.offline.rate_kbps) as youtube:
             config = dataclasses.replace(
                 config,
-                ytdlp=YtdlpConfig(args=IMPATIENT, proxy=youtube.proxy, ca_file=youtube.ca_file),
+                ytdlp=YtdlpConfig(args=OFFLINE_ARGS, proxy=youtube.proxy, ca_file=youtube.ca_file),
             )
             keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}
             async with running(config, keys=keys, middlewares=[offline_faults()]) as server:

@@ -19,7 +19,7 @@ from ..conversions.engine import Engine
 from ..jobs import Conversion, Quality, Status
 from . import request_body
 from .admission import admit, waiting
-from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, UNHURRIED
+from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, WITHOUT_DEADLINE
 from .forwarded import base_url
 from .representation import to_bytes
 
@@ -118,7 +118,7 @@ async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> No
         return
     seconds = min(int(found[1]), MAX_WAIT)
     request[EXTRA_HEADERS]["Preference-Applied"] = f"wait={seconds}"
-    request[UNHURRIED] = True
+    request[WITHOUT_DEADLINE] = True
     async with waiting(request):
         await until_finished(request.app[ENGINE], conversion, seconds)
 

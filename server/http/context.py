@@ -38,5 +38,5 @@ ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
 REQUEST_ID = web.RequestKey("request_id", str)
 KEY_NAME = web.RequestKey("key_name", str)
 EXTRA_HEADERS = web.RequestKey[dict[str, str]]("extra_headers", dict)
-#: In a request whose answer takes as long as it likes, so that its time says nothing.
-UNHURRIED = web.RequestKey("unhurried", bool)
+#: Set in a request whose answer may take any time, so that its duration says nothing.
+WITHOUT_DEADLINE = web.RequestKey("without_deadline", bool)

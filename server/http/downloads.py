@@ -11,26 +11,26 @@ from aiohttp import web
 from .. import errors
 from ..jobs import Artifact, Conversion, Status
 from . import filename
-from .context import ARTIFACTS, CONNECTIONS, ENGINE, METRICS, UNHURRIED
+from .context import ARTIFACTS, CONNECTIONS, ENGINE, METRICS, WITHOUT_DEADLINE
 from .file_response import File, send
 from .live import Live, opened
 from .protocol import cut, held
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
-PATIENCE = 50.0
+FIRST_BYTE_TIMEOUT = 50.0
 #: When to ask again, in seconds.
 RETRY_AFTER = 10
 
 
 async def audio(request: web.Request) -> web.StreamResponse:
     """`GET /static/downloads/{conversion_id}.mp3`; `HEAD` answers at once."""
-    request[UNHURRIED] = True
+    request[WITHOUT_DEADLINE] = True
     engine = request.app[ENGINE]
     conversion = engine.table.get(request.match_info["conversion_id"])
     if conversion is None:
         raise _gone()
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
+    deadline = loop.time() + FIRST_BYTE_TIMEOUT
     while True:
         seen = conversion.job.changed.count
         if finished := _finished(conversion):

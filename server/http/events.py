@@ -19,7 +19,7 @@ from ..conversions.watch import Watch
 from ..jobs import Conversion
 from .admission import admit, waiting
 from .api import own
-from .context import ENGINE, UNHURRIED
+from .context import ENGINE, WITHOUT_DEADLINE
 from .forwarded import base_url
 from .representation import to_bytes
 
@@ -28,7 +28,7 @@ INTERVAL = 0.2
 #: A comment is sent after so many seconds of silence, so that proxies and clients see the stream is alive.
 HEARTBEAT = 15.0
 #: Seconds after which a client that reads nothing is cut off.
-PATIENCE = 60.0
+READ_TIMEOUT = 60.0
 #: Seconds for the end of a stream to be sent.
 END_TIMEOUT = 0.5
 #: Event streams open at a time for one key.
@@ -57,7 +57,7 @@ async def _stream(
     *,
     ends_with: Conversion | None,
 ) -> web.StreamResponse:
-    request[UNHURRIED] = True
+    request[WITHOUT_DEADLINE] = True
     base = base_url(request)
     with request.app[ENGINE].table.watch(owner, MAX_STREAMS) as watch:
         for conversion in first:
@@ -116,9 +116,9 @@ async def _next_change(engine: Engine, watch: Watch, request: web.Request, respo
 
 
 async def _write(request: web.Request, response: web.StreamResponse, content: bytes) -> None:
-    """Send; who has not read for `PATIENCE` is cut off, since what changes meanwhile is kept for it."""
+    """Send. A client that reads nothing for `READ_TIMEOUT` is cut off, since its changes are kept in memory."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(READ_TIMEOUT):
             await response.write(content)
     except TimeoutError as error:
         raise _cut(request) from error

@@ -1,7 +1,8 @@
-"""The border of HTTP: whatever arises behind it leaves as the error envelope, with the headers every answer has.
+"""The HTTP server: it turns every exception into the JSON error response and adds the headers every answer has.
 
-It wraps the application from outside, because aiohttp answers some errors (no such route, wrong method, a malformed
-request, an Expect it does not know) without asking a middleware. It also gives each request its id and its log line.
+The error boundary wraps the application from outside, because aiohttp answers some errors (no such route, wrong method,
+a malformed request, an Expect it does not know) without asking a middleware. It also gives each request its id and its
+log line.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .. import errors
 from ..jobs import new_id
 from ..metrics import Metrics
 from .connections import KEEP_ALIVE_TIMEOUT
-from .context import CONFIG, CONNECTIONS, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, UNHURRIED
+from .context import CONFIG, CONNECTIONS, ENGINE, EXTRA_HEADERS, METRICS, REQUEST_ID, WITHOUT_DEADLINE
 from .error_answer import SECURITY_HEADERS, error_response
 from .forwarded import client
 from .listener import Listener
@@ -66,7 +67,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 class Runner(web.AppRunner):
-    """aiohttp's runner, with the border around the application."""
+    """aiohttp's runner, with the error boundary around the application."""
 
     @property
     def own_server(self) -> Server:
@@ -77,9 +78,9 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         kwargs: dict[str, Any] = server._kwargs
-        border = Border(self.app, server.request_handler)
+        boundary = ErrorBoundary(self.app, server.request_handler)
         return Server(
-            border.handle,
+            boundary.handle,
             connections=self.app[CONNECTIONS],
             trusted=self.app[CONFIG].server.trusted_proxies,
             request_factory=server.request_factory,
@@ -92,7 +93,7 @@ def make_runner(app: web.Application) -> Runner:
     """A runner with this project's limits: see facts on each where it is not aiohttp's default."""
     return Runner(
         app,
-        access_log=None,  # it doubles the cost of a request; the border writes its own line
+        access_log=None,  # it doubles the cost of a request; the request log has its own line
         auto_decompress=False,  # no compressed body is accepted, so none is ever unpacked
         keepalive_timeout=KEEP_ALIVE_TIMEOUT,
         lingering_time=1.0,  # a refused body is not read for long
@@ -110,7 +111,7 @@ async def listening(runner: Runner, sockets: Sequence[socket.socket]) -> AsyncIt
         await listener.stop()
 
 
-class Border:
+class ErrorBoundary:
     def __init__(self, app: web.Application, handler: Any) -> None:
         self._app = app
         self._handler: Handler = handler
@@ -194,7 +195,7 @@ class Border:
         except (AttributeError, AssertionError):
             resource = None
         route = resource.canonical if resource else _NO_ROUTE
-        self._metrics.request(route, status, None if request.get(UNHURRIED) else seconds)
+        self._metrics.request(route, status, None if request.get(WITHOUT_DEADLINE) else seconds)
         self._log.line(request, route, status, seconds)
 
 

@@ -117,7 +117,7 @@ class Outlet:
             show(bytes(self._head))
 
 
-class _Patient(HttpFD):  # type: ignore[misc]
+class _RetryWhileMoving(HttpFD):  # type: ignore[misc]
     """Retries are counted from the last progress on, not for a whole file, which comes in many pieces."""
 
     def __init__(self, ydl: Any, params: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ class _ToOutlet:
         return self.ydl.outlet, filename
 
 
-class WholeHttp(_ToOutlet, _Patient):
+class WholeHttp(_ToOutlet, _RetryWhileMoving):
     """A file in one or many pieces; a server that sends it from the start again does no harm."""
 
     def report_unable_to_resume(self) -> None:
@@ -170,7 +170,7 @@ class WholeHttp(_ToOutlet, _Patient):
         super()._hook_progress(status, info_dict)
 
 
-class _PatientFragment(_Patient, fragment.HttpQuietDownloader):  # type: ignore[misc]
+class _FragmentWithRetries(_RetryWhileMoving, fragment.HttpQuietDownloader):  # type: ignore[misc]
     """One fragment, into a file of its own, from where it goes to the outlet."""
 
     def _hook_progress(self, status: dict[str, Any], info_dict: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ class WholeHls(_EveryFragment, HlsFD):  # type: ignore[misc]
 
 def install() -> None:
     """Make yt-dlp use these."""
-    fragment.HttpQuietDownloader = _PatientFragment
+    fragment.HttpQuietDownloader = _FragmentWithRetries
     yt_dlp.downloader.PROTOCOL_MAP.update(
         http=WholeHttp, https=WholeHttp, http_dash_segments=WholeDash, m3u8_native=WholeHls
     )

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 #: YouTube changes often: yt-dlp itself warns from this age on, in days.
 OLD_AFTER_DAYS = 90
-#: Seconds for which an answer holds.
-HOLDS = 1.0
+#: Seconds for which an answer is given again.
+ANSWER_SECONDS = 1.0
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Readiness:
     async def report(self) -> tuple[list[str], list[str]]:
         """What stops conversions, and what may; each in a sentence that says what to do.
 
-        An answer holds for `HOLDS`: whoever may ask, without a key, must not start processes as often as they like.
+        The same answer is given for `ANSWER_SECONDS`, since anybody may ask, and each new one starts processes.
         """
         async with self._asking:
             if time.monotonic() >= self._said_until:
                 self._said = await self._look()
-                self._said_until = time.monotonic() + HOLDS
+                self._said_until = time.monotonic() + ANSWER_SECONDS
         return self._said
 
     async def _look(self) -> tuple[list[str], list[str]]:

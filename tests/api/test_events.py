@@ -153,7 +153,7 @@ async def test_what_expires_is_told(api: Api) -> None:
 
 
 async def test_who_reads_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PATIENCE", 0.2)
+    monkeypatch.setattr(events, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(events, "INTERVAL", 0)
     _, take = await started(api)
     async with api.connected() as (reader, writer):

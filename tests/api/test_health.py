@@ -51,7 +51,7 @@ async def test_who_asks_often_starts_nothing_more(api: Api, monkeypatch: pytest.
 
 
 async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.media.readiness.HOLDS", 0)
+    monkeypatch.setattr("server.media.readiness.ANSWER_SECONDS", 0)
     readiness = api.app[READINESS]
     monkeypatch.setattr(readiness, "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
     answer = await api.get("/readyz", key=None)
@@ -73,7 +73,7 @@ async def test_it_is_ready_or_says_why_not(api: Api, monkeypatch: pytest.MonkeyP
 async def test_a_folder_that_cannot_be_written_is_a_problem(
     start_api: StartApi, tmp_path: Path, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.media.readiness.HOLDS", 0)
+    monkeypatch.setattr("server.media.readiness.ANSWER_SECONDS", 0)
     disk = small_disk(4096)
     api = await start_api(storage=StorageConfig(downloads=disk, state=tmp_path / "state"))
     monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())

@@ -335,8 +335,8 @@ async def test_the_connection_is_in_step_after_a_part(api: Api) -> None:
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_nothing_to_send_for_long_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    assert 45 <= downloads.PATIENCE < 60, "proxies give up at 60"
-    monkeypatch.setattr(downloads, "PATIENCE", 0.1)
+    assert 45 <= downloads.FIRST_BYTE_TIMEOUT < 60, "proxies give up at 60"
+    monkeypatch.setattr(downloads, "FIRST_BYTE_TIMEOUT", 0.1)
     conversion_id, take = await started(api)
     async with api.connected() as (reader, writer):
         writer.write(f"GET {link(conversion_id)} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
@@ -351,7 +351,7 @@ async def test_nothing_to_send_for_long_is_not_ready(api: Api, monkeypatch: pyte
 async def test_patience_counts_from_the_request_on_whatever_else_happens(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    monkeypatch.setattr(downloads, "FIRST_BYTE_TIMEOUT", 0.3)
     conversion_id, take = await started(api)
     reader = asyncio.create_task(api.get(link(conversion_id)))
     async with asyncio.timeout(SOON):
