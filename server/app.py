@@ -99,8 +99,11 @@ def create_app(
     app.on_response_prepare.append(server.add_headers)
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        watching = _background(app, app[CONNECTIONS].watch(), "watch connections")
-        async with _keys(app), _conversions(app, run), watching:
+        async with (
+            _keys(app),
+            _conversions(app, run),
+            _background(app, app[CONNECTIONS].watch(), "watch connections"),
+        ):
             yield
 
     app.cleanup_ctx.append(lifetime)

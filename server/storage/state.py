@@ -135,13 +135,14 @@ class State:
                     await self._wake.wait()
             self._wake.clear()
             group, self._queue = self._queue, []
+            is_last = self._closing  # a write that began before the end gets one more try
             try:
                 await self._write(group)
             except OSError as error:
-                self._refuse(group, error)
+                self._refuse(group, error, is_last)
             except Exception as error:  # whatever it is, nobody may wait for ever
                 log.exception("writing the state failed")
-                self._refuse(group, OSError(errno.EIO, str(error)))
+                self._refuse(group, OSError(errno.EIO, str(error)), is_last)
             else:
                 self._acknowledge(group)
 
@@ -162,7 +163,7 @@ class State:
         if self._snapshots.keys() != set(TABLES):
             raise OSError(errno.EAGAIN, "the database cannot be written anew while the server starts", str(self._path))
         begun = asyncio.get_running_loop().time()
-        if self._anew_error is not None and begun < self._anew_after:
+        if self._anew_error is not None and begun < self._anew_after and not self._closing:
             error = self._anew_error
             raise OSError(error.errno, error.strerror, error.filename)
         try:
@@ -197,7 +198,7 @@ class State:
             if entry.waiter is not None and not entry.waiter.done():
                 entry.waiter.set_result(None)
 
-    def _refuse(self, group: list[_Entry], error: OSError) -> None:
+    def _refuse(self, group: list[_Entry], error: OSError, is_last: bool) -> None:
         """Tell who waits, and keep what nobody waits for."""
         if not self.failing:
             log.error("the state cannot be written: %s", error)
@@ -206,7 +207,7 @@ class State:
             if entry.waiter is not None and not entry.waiter.done():
                 entry.waiter.set_exception(error)
         held = _merged([entry for entry in group if entry.waiter is None])
-        if held and self._closing:
+        if held and is_last:
             log.error("the state lost %d changes that could not be written", len(held))
         elif held:
             self._queue.insert(0, _Entry(held, None))

@@ -64,13 +64,15 @@ async def test_a_player_may_leave_out_the_tag(api: Api) -> None:
     conversion_id, take = await started(api)
     tag = b"ID3\x03\0\0" + bytes([0, 0, 2, 4]) + b"t" * (2 * 128 + 4)  # its size in four times seven bits
     take.grow(tag[:100])
-    untagged = asyncio.create_task(api.get(f"{link(conversion_id)}?tag=no"))
-    tagged = asyncio.create_task(api.get(link(conversion_id)))
-    take.grow(tag[100:] + b"sound ")
-    take.grow(b"and more")
-    take.finish()
-    assert (await untagged).body == b"sound and more"
-    assert (await tagged).body == tag + b"sound and more"
+    async with (
+        api.session.get(api.address(f"{link(conversion_id)}?tag=no")) as untagged,
+        api.session.get(api.address(link(conversion_id))) as tagged,
+    ):
+        take.grow(tag[100:] + b"sound ")
+        take.grow(b"and more")
+        take.finish()
+        assert await untagged.read() == b"sound and more"
+        assert await tagged.read() == tag + b"sound and more"
 
 
 async def test_ten_readers_who_come_at_any_moment_hear_the_same_from_the_first_byte(api: Api) -> None:
