@@ -150,6 +150,10 @@ class ShuttingDown(Unavailable):
 
 UPDATE_YTDLP = "update yt-dlp, then run `doctor` with this link"
 SET_COOKIES = "set [ytdlp] cookies to those of an account that may see it."
+SET_PREMIUM_COOKIES = (
+    "set [ytdlp] cookies to those of an account with Premium, which opens what Premium includes; "
+    "what is rented or sold stays protected."
+)
 
 
 class JobError(Exception):
@@ -214,7 +218,7 @@ class PaymentRequired(JobError):
 
     code = "PAYMENT_REQUIRED"
     text = "YouTube wants payment for this video: rental, purchase or a Premium membership. Try a free upload of it."
-    owner = "the cookies of an account with Premium ([ytdlp] cookies) open what Premium includes."
+    owner = SET_PREMIUM_COOKIES
 
 
 class DrmProtected(JobError):

@@ -52,6 +52,12 @@ def account(setup: Setup) -> str:
     return errors.SET_COOKIES
 
 
+def premium(setup: Setup) -> str:
+    if setup.cookies:
+        return "the account of the cookies that are set has not paid for it; what is rented or sold stays protected."
+    return errors.SET_PREMIUM_COOKIES
+
+
 def other_country(setup: Setup) -> str:
     if setup.proxy:
         return "it is blocked where the exit in [ytdlp] proxy is, too; use one in another country."

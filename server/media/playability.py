@@ -24,7 +24,7 @@ _RELOAD = Reason(
 _LIMITED = Reason(errors.SourceRateLimited, owner=advice.slower)
 _SHUT_OUT = Reason(
     errors.SourceRateLimited,
-    "YouTube plays nothing to this server for now, as after too many requests. "
+    "YouTube says \u201cThis content isn't available\u201d, as it says to those who asked it for too much. "
     "Try again tomorrow, or tell the server's owner.",
     advice.slower,
 )
@@ -35,9 +35,15 @@ _VPN = Reason(
 )
 _PRIVATE = Reason(errors.VideoPrivate)
 _MEMBERS = Reason(errors.MembersOnly, owner=advice.account)
-_PAYMENT = Reason(errors.PaymentRequired, owner=advice.account)
+_PAYMENT = Reason(errors.PaymentRequired, owner=advice.premium)
 _DRM = Reason(errors.DrmProtected)
 _AGE = Reason(errors.AgeRestricted, owner=advice.account)
+_NOT_EVERYONE = Reason(
+    errors.AgeRestricted,
+    "YouTube says that this video isn't available to everyone, as it says of videos for adults. "
+    "Tell the server's owner.",
+    advice.account,
+)
 _WARNING = Reason(
     errors.AgeRestricted,
     "YouTube wants viewers to confirm a content warning or their age before this video. Tell the server's owner.",
@@ -59,7 +65,7 @@ _ACCOUNT_GONE = Reason(
 _REMOVED = Reason(errors.VideoUnavailable, "YouTube says that this video was removed. Try another upload of it.")
 _MISSING = Reason(errors.VideoUnavailable, "YouTube says that this video does not exist. Check the link.")
 _NO_MORE = Reason(errors.VideoUnavailable, "YouTube says that this video is not available any more. Check the link.")
-_LOCKED = Reason(errors.VideoUnavailable, "YouTube says that this video is locked or not released.")
+_LOCKED = Reason(errors.VideoUnavailable, "YouTube says that this video is locked, under review or not released.")
 _RESTRICTED = Reason(
     errors.VideoUnavailable,
     "YouTube is in restricted mode for this server, in which it does not play this video. Tell the server's owner.",
@@ -134,10 +140,9 @@ REASONS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             r"this (content|video) is age-restricted",
             r"this age-restricted (video|content)",
             rf"{_IT} may be inappropriate",
-            rf"{_IT} {_NOT} available to everyone",
-            rf"{_IT} {_NOT} available (for|to|on) (supervised|children|kids)",
         ),
     ),
+    (_NOT_EVERYONE, (rf"{_IT} {_NOT} available (to everyone|(for|to|on) (supervised|children|kids))",)),
     (
         _WARNING,
         (
@@ -169,7 +174,7 @@ REASONS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             r"(this |the )?live ?(event|stream) (has ended|is over|is offline|offline)",
             r"(this |the )?(stream|broadcast) (has ended|is over|is offline)",
             r"(this |the )?live ?stream recording is not available",
-            rf"(offline|we're experiencing technical difficulties){_END}",
+            rf"offline{_END}",
         ),
     ),
     (

@@ -29,6 +29,11 @@ _ADDED = re.compile(
     re.IGNORECASE,
 )
 _BUG = "please report this issue on"
+#: Exceptions of Python's that have nothing to do with the way to YouTube, whatever words they hold.
+_PROGRAMMING = re.compile(
+    r"(assertion|attribute|import|index|json\w*|key|lookup|memory|modulenotfound|name|notimplemented|overflow|recursion"
+    r"|runtime|struct|type|unboundlocal|unicode\w*|value|zerodivision)error: "
+)
 #: What yt-dlp's extractor says of its own, beside what YouTube says. A bug of its own it calls one.
 _OWN_WORDS = re.compile(
     r"unable to (download|fetch)|error reading response|failed to (download|fetch)|download of .* failed"
@@ -95,6 +100,8 @@ def _reason(message: str, lines: list[str]) -> Reason:
         return _BOT
     if _OF_YOUTUBE.match(message.lstrip()) and not _OWN_WORDS.match(said) and _BUG not in message:
         return _of_youtube(message, said, lines)
+    if _PROGRAMMING.match(said) or (_BUG in message and not _PAGES.match(said)):
+        return _BROKEN
     if _CONFIGURED.match(said):
         return transport.SETTINGS
     found = transport.player_reason(said) if _PAGES.match(said) else transport.reason(said)

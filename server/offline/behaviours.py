@@ -14,6 +14,8 @@ class Media(enum.Enum):
     WHOLE = enum.auto()
     FORBIDDEN = enum.auto()
     """403."""
+    GONE = enum.auto()
+    """410."""
     FORBIDDEN_FIRST = enum.auto()
     """403 in every attempt of odd number, counted from the start."""
     UNREACHABLE = enum.auto()

@@ -19,6 +19,7 @@ _ALL = (
     Reserved("x-no-audio-", "NO_AUDIO", "A picture without sound.", formats=Formats.VIDEO_ONLY),
     # Failing on the way.
     Reserved("x-forbidden", "SOURCE_FORBIDDEN", "The media answers 403 Forbidden.", media=Media.FORBIDDEN),
+    Reserved("x-gone-----", "SOURCE_FORBIDDEN", "The media is gone (410).", media=Media.GONE),
     Reserved("x-reset----", "NETWORK_ERROR", "Every connection for the media is reset.", media=Media.RESET),
     Reserved("x-refused--", "NETWORK_ERROR", "The media's host can't be reached.", media=Media.UNREACHABLE),
     Reserved("x-cut-short", "TRUNCATED", "The media breaks off half way, at every attempt.", media=Media.CUT),

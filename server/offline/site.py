@@ -17,7 +17,7 @@ from .clips import Studio
 from .offers import Delivery
 from .videos import VIDEO_ID, Stream, Video, video
 
-NEEDLESS = {Media.FORBIDDEN, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
+NEEDLESS = {Media.FORBIDDEN, Media.GONE, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
 """Media for which no clip is ever read."""
 HLS = "application/vnd.apple.mpegurl"
 ANOTHER = "another-one"
@@ -145,6 +145,8 @@ class Site:
             return web.Response(body=media.GARBAGE, content_type="audio/webm")
         if not self._allowed(entry, request):
             raise web.HTTPForbidden
+        if entry.media is Media.GONE:
+            raise web.HTTPGone
         stream = shown.stream(request.query.get("itag", ""))
         if stream is None or stream.offer.delivery is not Delivery.HTTPS:
             raise web.HTTPNotFound

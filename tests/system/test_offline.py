@@ -78,6 +78,7 @@ MESSAGES = {
     "x-too-large": "bytes read, ",
     "x-no-audio-": "error: [youtube] x-no-audio-: requested format is not available",
     "x-forbidden": "error: unable to download video data: http error 403: forbidden",
+    "x-gone-----": "error: unable to download video data: http error 410: gone",
     "x-reset----": "got error: ('unable to connect to proxy', remotedisconnected('remote end closed",
     "x-refused--": "got error: ('unable to connect to proxy', oserror('tunnel connection failed: 502 bad",
     "x-cut-short": "more expected. giving up after 2 retries",

@@ -36,9 +36,9 @@ WORDS = {
     "x-copyright": ("copyright holder",),
     "x-process--": ("still processing",),
     "x-ended----": ("has ended",),
-    "x-everyone-": ("old enough", "set [ytdlp] cookies"),
+    "x-everyone-": ("available to everyone", "set [ytdlp] cookies"),
     "x-api-403--": ("HTTP 403", "update yt-dlp"),
-    "x-shut-out-": ("tomorrow", "--sleep-requests"),
+    "x-shut-out-": ("This content isn't available", "--sleep-requests"),
 }
 
 
