@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from support.clips import with_shared_clips
+from support.waiting import SOON
 
 REPOSITORY = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -33,8 +34,8 @@ FLAGS = (
 #: What every new visitor has, unless told otherwise.
 KEY = "test-unlimited"
 
-#: So that what fails does so soon.
-SETTINGS = "[jobs]\nretry_pause = 0\n"
+#: So that what fails does so soon, and `x-4-minutes` takes a minute to come.
+SETTINGS = "[jobs]\nretry_pause = 0\n[offline]\nrate_kbps = 512\n"
 
 OpenPage = Callable[..., Page]
 
@@ -58,7 +59,7 @@ class Server:
                 command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
             )
         assert self._process.stdout
-        with _deadline(30, self._process.kill):
+        with _deadline(SOON, self._process.kill):
             found = re.search(r"http://\S+:(\d+)", self._process.stdout.readline())
         assert found, (self._folder / "stderr").read_text()
         self.url, self._port = found[0], int(found[1])
@@ -118,7 +119,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
 
     def open_page(key: str | None = KEY, **settings: object) -> Page:
         context = browser.new_context(reduced_motion="reduce", **settings)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(SOON * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -128,7 +129,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
         page.goto(server.url + ("/" if key is None else f"/#key={key}"))
         return page
 
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=SOON * 1000)
     yield open_page
     for context in contexts:
         for page in context.pages:

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 from support.description import SPEC
-from support.serverprocess import ServerProcess
+from support.serverprocess import SOON, ServerProcess
 
 from server.offline.catalogue import RESERVED
 from server.offline.keys import TABLE, reserved
 
 LANGUAGES = ("curl", "Python", "JavaScript")
-SLOW = "x-slow-----"
-EXAMPLE_SECONDS = 30
+#: It takes a minute.
+LONG = "x-4-minutes"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("docs") / "state")
+    server = ServerProcess(tmp_path_factory.mktemp("docs") / "state", "[offline]\nrate_kbps = 512")
     server.start()
     yield server
     server.end()
@@ -85,7 +85,7 @@ def printed(server: ServerProcess, folder: Path, language: str, operation_id: st
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=EXAMPLE_SECONDS,
+        timeout=SOON,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -117,7 +117,7 @@ def test_the_example_lists(server: ServerProcess, made: str, tmp_path: Path, lan
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_cancels(server: ServerProcess, tmp_path: Path, language: str) -> None:
-    conversion_id = server.convert(SLOW)
+    conversion_id = server.convert(LONG)
     assert "cancelled" in printed(server, tmp_path, language, "remove", conversion_id)
     assert server.status(conversion_id)["status"] == "cancelled"
 
@@ -131,7 +131,7 @@ def test_the_example_follows_one_conversion_to_its_end(server: ServerProcess, tm
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_follows_all_conversions(server: ServerProcess, tmp_path: Path, language: str) -> None:
     source = filled_in(server, example("events", language), "")
-    conversion_id = server.convert(SLOW)
+    conversion_id = server.convert(LONG)
     process = subprocess.Popen(
         command(language, source, tmp_path),
         cwd=tmp_path,
@@ -140,7 +140,7 @@ def test_the_example_follows_all_conversions(server: ServerProcess, tmp_path: Pa
         text=True,
         start_new_session=True,
     )
-    too_late = threading.Timer(EXAMPLE_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+    too_late = threading.Timer(SOON, os.killpg, (process.pid, signal.SIGKILL))
     too_late.start()
     try:
         assert process.stdout

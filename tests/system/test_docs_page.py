@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
+from support.accessibility import assert_accessible
 from support.description import SPEC
 
 from server import errors
@@ -117,8 +117,7 @@ def test_copy_works_where_the_browser_keeps_its_clipboard_for_https(open_docs: O
 def test_it_is_accessible(open_docs: OpenPage, scheme: str) -> None:
     page = open_docs(color_scheme=scheme)
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    violations = Axe().run(page).response["violations"]
-    assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations] == []
+    assert_accessible(page, only="color-contrast" if scheme == "dark" else "")
 
 
 def test_a_phone_need_not_scroll_sideways(open_docs: OpenPage) -> None:

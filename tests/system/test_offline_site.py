@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 import imageio_ffmpeg
 import pytest
+from support.waiting import SOON
 
 from server.offline import OfflineYouTube, melody, offline_youtube
 from server.offline.behaviours import ENORMOUS_BYTES
@@ -104,7 +105,7 @@ async def test_the_proxy_refuses_everything_but_youtube(request_line: str, tmp_p
     async with offline_youtube(tmp_path, FFMPEG) as youtube:
         reader, writer = await asyncio.open_connection(*address(youtube))
         writer.write(f"{request_line}\r\n\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             answer = await reader.read()
         writer.close()
 
@@ -112,19 +113,16 @@ async def test_the_proxy_refuses_everything_but_youtube(request_line: str, tmp_p
 
 
 async def test_leaving_cuts_open_connections_and_pending_answers_at_once(tmp_path: Path) -> None:
-    clock = asyncio.get_running_loop().time
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack, asyncio.timeout(None) as deadline:
         async with offline_youtube(tmp_path, FFMPEG) as youtube:
             session = await stack.enter_async_context(client(youtube))
             await fetch(session, "https://www.youtube.com/watch?v=dQw4w9WgXcQ")
             pending = asyncio.create_task(fetch(session, "https://i.ytimg.com/vi/x-thumbhang/maxresdefault.jpg"))
             done, _ = await asyncio.wait([pending], timeout=0.3)
             assert not done
-            began = clock()
-        assert clock() - began < 1
-        async with asyncio.timeout(5):
-            with pytest.raises(aiohttp.ClientError):
-                await pending
+            deadline.reschedule(asyncio.get_running_loop().time() + SOON)
+        with pytest.raises(aiohttp.ClientError):
+            await pending
 
 
 async def test_media_is_refused_while_the_challenges_are_unsolved(tmp_path: Path) -> None:
@@ -153,7 +151,7 @@ def test_only_both_challenges_solved_pass() -> None:
 
 async def test_the_given_bandwidth_holds_for_each_connection(tmp_path: Path) -> None:
     clock = asyncio.get_running_loop().time
-    async with offline_youtube(tmp_path, FFMPEG, rate_kbps=320) as youtube, client(youtube) as session:
+    async with offline_youtube(tmp_path, FFMPEG, rate_kbps=32) as youtube, client(youtube) as session:
         response = await player_response(session, "x-1-second-")
         url = response["streamingData"]["adaptiveFormats"][0]["url"]
         await fetch(session, "https://www.youtube.com/watch?v=x-1-second-")
@@ -163,7 +161,8 @@ async def test_the_given_bandwidth_holds_for_each_connection(tmp_path: Path) -> 
 
     sizes = {len(body) for _, body in answers}
     assert len(sizes) == 1
-    assert sizes.pop() * 8 / 320_000 * 0.9 < took < 2
+    alone = sizes.pop() * 8 / 32_000
+    assert alone * 0.9 < took < alone * 3, "none waits for another"
 
 
 async def test_thumbnails_are_drawn_missing_or_garbage_as_reserved(tmp_path: Path) -> None:

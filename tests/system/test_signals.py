@@ -17,8 +17,18 @@ from support.serverprocess import MARK, ROOT, SOON, all_processes, marked, until
 pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
+#: A demo in which one conversion takes ten seconds: by which name, and what is said when it begins.
+SLOW_DEMO = """
+from server.commands import cli, demo
+demo.{name} = {slow}
+exit(cli.main(["demo", "--output", "saved"]))
+"""
+MOMENTS = [("LIVE", "POST /convert"), ("BATCH", "POST /batch-convert")]
+SLOW = "https://youtu.be/x-slow-----"
+
+
 class Command:
-    """A command that runs in `folder`, with its temporary files in `tmp` therein."""
+    """Python code that runs in `folder`, with its temporary files in `tmp` therein."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.temporary = folder / "tmp"
@@ -28,7 +38,7 @@ class Command:
         own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.temporary), MARK: self._mark}
         with self._output.open("wb") as stdout, self._errors.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", *arguments],
+                [sys.executable, *arguments],
                 cwd=folder, env={**os.environ, **own}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
             )  # fmt: skip
 
@@ -99,7 +109,7 @@ def test_a_server_that_is_still_starting_stops_at_once(
     command: Callable[..., Command], stuck: tuple[str, Path], mode: tuple[str, ...], number: signal.Signals
 ) -> None:
     config, asked = stuck
-    server = command("serve", "--port", "0", "--config", config, *mode)
+    server = command("-m", "server", "serve", "--port", "0", "--config", config, *mode)
     until(asked.exists, what="ffmpeg is asked for its version")
     server.process.send_signal(number)
     assert server.process.wait(SOON) == 128 + number
@@ -107,11 +117,11 @@ def test_a_server_that_is_still_starting_stops_at_once(
     server.left_nothing()
 
 
-@pytest.mark.parametrize("moment", ["POST /convert", "POST /batch-convert"])
+@pytest.mark.parametrize(("name", "moment"), MOMENTS)
 def test_a_demo_stops_at_once(
-    command: Callable[..., Command], tmp_path: Path, moment: str, number: signal.Signals
+    command: Callable[..., Command], tmp_path: Path, name: str, moment: str, number: signal.Signals
 ) -> None:
-    demo = command("demo", "--output", "saved")
+    demo = command("-c", SLOW_DEMO.format(name=name, slow=repr(SLOW if name == "LIVE" else [SLOW])))
     until(lambda: moment in demo.stdout)
     demo.process.send_signal(number)
     assert demo.process.wait(SOON) == 128 + number
