@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commandline import Here
 
 from server.commands.cli import main
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for temporary files, whose path is short enough for that of a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as name:  # pytest's own are too long
+        yield Path(name)
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import ast
 import hashlib
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,6 @@ from support.serverprocess import ROOT
 
 #: Where a mode may be known: what starts it, and what it is configured by.
 MAY_KNOW = {"cli.py", "serve.py", "demo.py", "config.py"}
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket's."""
-    with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as name:  # pytest's own are too long
-        yield Path(name)
 
 
 def files(folder: Path) -> set[str]:
@@ -57,24 +48,24 @@ def test_no_file_is_outside_its_state_folder(short: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_temporary_folder_goes_with_the_server(tmp_path: Path, number: signal.Signals) -> None:
-    cwd, environment = surroundings(tmp_path)
-    with started(tmp_path / "it", "--offline", cwd=cwd, **environment) as server:
+def test_a_temporary_folder_goes_with_the_server(short: Path, number: signal.Signals) -> None:
+    cwd, environment = surroundings(short)
+    with started(short / "it", "--offline", cwd=cwd, **environment) as server:
         assert server.convert("x-1-second-")["status"] == "completed"
-        assert any(name.startswith("tmp/ytmp3d-offline-") for name in files(tmp_path))
+        assert any(name.startswith("tmp/ytmp3d-offline-") for name in files(short))
         assert server.stop(number) == 0
-    assert files(tmp_path) == {"cwd", "home", "tmp", "it.stdout", "it.stderr"}
+    assert files(short) == {"cwd", "home", "tmp", "it.stdout", "it.stderr"}
     assert "Traceback" not in server.stderr
 
 
-def test_a_server_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
-    cwd, environment = surroundings(tmp_path)
+def test_a_server_that_cannot_start_leaves_nothing(short: Path) -> None:
+    cwd, environment = surroundings(short)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = ytmp3d("serve", "--offline", "--port", port, cwd=cwd, **environment)
     assert done.returncode == 2
     assert done.stderr == f"ytmp3d: cannot listen on 127.0.0.1:{port}: Address already in use\n"
-    assert files(tmp_path) == {"cwd", "home", "tmp"}
+    assert files(short) == {"cwd", "home", "tmp"}
 
 
 def test_a_state_folder_is_found_again(tmp_path: Path) -> None:

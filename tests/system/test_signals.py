@@ -28,11 +28,10 @@ SLOW = "https://youtu.be/x-slow-----"
 
 
 class Command:
-    """Python code that runs in `folder`, with its temporary files in `tmp` therein."""
+    """Python code that runs in `folder`, with its temporary files in `temporary`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
+    def __init__(self, folder: Path, temporary: Path, *arguments: str) -> None:
+        self.temporary = temporary
         self._mark = uuid.uuid4().hex
         self._output, self._errors = folder / "stdout", folder / "stderr"
         own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.temporary), MARK: self._mark}
@@ -60,11 +59,11 @@ class Command:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+def command(tmp_path: Path, short: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
     def start(*arguments: str) -> Command:
-        commands.append(Command(tmp_path, *arguments))
+        commands.append(Command(tmp_path, short, *arguments))
         return commands[-1]
 
     yield start
