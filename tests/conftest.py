@@ -50,6 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share what is made once for their file in one worker."""
     for item in items:
         assert isinstance(item, pytest.Function)
+        if item.get_closest_marker("xdist_group"):
+            continue
         if any(made[-1].scope == "module" for made in item._fixtureinfo.name2fixturedefs.values()):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 

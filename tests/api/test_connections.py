@@ -71,7 +71,7 @@ async def one_large(api: Api, *, finished: bool) -> str:
     take.grow(b"x" * LARGE)
     if finished:
         take.finish()
-        await api.status(conversion_id, wait=9)
+        await api.status(conversion_id, wait=50)
     return conversion_id
 
 
@@ -99,13 +99,13 @@ async def test_a_reader_that_takes_a_little_now_and_then_gets_it_whole(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversion_id = await one_large(api, finished=True)
-    monkeypatch.setattr(connections, "STALL_TIMEOUT", 0.6)
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 2)
     loop = asyncio.get_running_loop()
     async with slow_reader(api, link(conversion_id), head="Connection: close\r\n") as reader:
         received = 0
         for _ in range(12):  # for twice as long as a reader may take nothing
             received += len(await loop.sock_recv(reader, 4096))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.35)
         while chunk := await loop.sock_recv(reader, 1 << 20):
             received += len(chunk)
     assert received > LARGE
@@ -161,7 +161,7 @@ async def test_who_reads_a_removed_file_for_long_is_cut_when_its_room_is_needed(
     async with slow_reader(api, link(conversion_id)) as reader:
         if begun == "live":
             (await api.studio.take("led-large--")).finish()
-            await api.status(conversion_id, wait=9)
+            await api.status(conversion_id, wait=50)
             while not artifacts._readers._open:  # it is counted once it goes on
                 await loop.sock_recv(reader, 1 << 16)
         monkeypatch.setattr(artifacts, "_budget_bytes", 0)
@@ -214,15 +214,15 @@ async def test_a_request_that_never_comes_is_not_waited_for(
 
 
 async def test_a_connection_is_kept_alive_for_a_while(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT", 0.05)
-    monkeypatch.setattr(connections, "KEEP_ALIVE_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_TIMEOUT", 2)
     async with api.connected() as (reader, writer):
         for _ in range(3):
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             status, headers = await read_head(reader)
             assert status == 200
             await reader.readexactly(int(headers["Content-Length"]))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         assert await reader.read() == b""
 
 
@@ -329,8 +329,7 @@ async def test_whoever_tries_keys_waits_and_nobody_else(api: Api, monkeypatch: p
     assert not api.app[CONNECTIONS]._at_work
     began = asyncio.get_running_loop().time()
     guesses = [asyncio.create_task(api.get("/status", key=f"guess-{n}")) for n in range(20)]
-    for _ in range(20):
-        assert (await api.get("/status")).status == 200
+    assert (await api.get("/status")).status == 200
     assert not all(guess.done() for guess in guesses), "a good key of the same address did not wait for them"
     answers = await asyncio.gather(*guesses)
     assert {answer.code for answer in answers} == {"UNAUTHORIZED"}
@@ -369,7 +368,7 @@ def reached(sockets: list[socket.socket]) -> set[str]:
     port, found = sockets[0].getsockname()[1], set()
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as one:
-            one.settimeout(5)
+            one.settimeout(SOON)
             if one.connect_ex((address, port)) == 0:
                 found.add(address)
     return found

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import StartApi
-from support.api import KEY, MEDIA, OTHER, Api, content_of, link, read_answer, read_head, serving
+from support.api import KEY, MEDIA, OTHER, SOON, Api, content_of, link, read_answer, read_head, serving
 
 from server import errors
 from server.config import AudioConfig, JobsConfig
@@ -270,7 +270,7 @@ async def test_between_two_attempts_there_is_no_cover(start_api: StartApi) -> No
     take.know(cover=b"picture")
     assert (await api.status(conversion_id))["thumbnail_url"]
     take.fail(errors.NetworkError())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while (shown := await api.status(conversion_id))["status"] != "queued":
             await asyncio.sleep(0.01)
     assert shown["thumbnail_url"] is None

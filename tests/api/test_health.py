@@ -78,12 +78,12 @@ async def test_a_folder_that_cannot_be_written_is_a_problem(
     api = await start_api(storage=StorageConfig(downloads=disk, state=tmp_path / "state"))
     monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
     assert (await api.get("/readyz")).status == 200
-    subprocess.run(["mount", "--bind", disk, disk], check=True, timeout=10)
+    subprocess.run(["mount", "--bind", disk, disk], check=True, timeout=60)
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True, timeout=10)
+        subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True, timeout=60)
         answer = await api.get("/readyz")
     finally:
-        subprocess.run(["umount", "--lazy", disk], check=True, timeout=10)
+        subprocess.run(["umount", "--lazy", disk], check=True, timeout=60)
     assert answer.status == 503
     assert ["downloads folder" in problem for problem in answer.json["problems"]] == [True]
     assert (await api.get("/readyz")).status == 200

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import StartApi
-from support.api import KEY, OTHER, Answer, Api, job_of, link, waited_for, watch
+from support.api import KEY, OTHER, SOON, Answer, Api, job_of, link, waited_for, watch
 
 from server import errors, jobs
 from server.config import JobsConfig
@@ -227,7 +227,7 @@ async def test_a_removed_ones_file_goes_with_the_last_who_has_it(api: Api) -> No
     assert ids(await api.get("/status")) == []
     assert (await api.get(link(theirs["conversion_id"]))).status == 200
     await delete(api, theirs["conversion_id"], OTHER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while list(folder.glob("*.mp3")):
             await asyncio.sleep(0.01)
     again = await api.made("some-video-")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: No test waits longer for anything, in seconds. What takes its time by itself names that time beside it.
-SOON = 60
+SOON = 120
 
 
 def until(happened: Callable[[], Any], seconds: float = SOON, what: str = "") -> Any:

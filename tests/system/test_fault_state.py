@@ -65,7 +65,7 @@ def server(new_server: NewServer) -> ServerProcess:
 
 def stop(server: ServerProcess) -> None:
     server.signal(signal.SIGTERM)
-    assert server.wait(30) == 0
+    assert server.wait() == 0
 
 
 def post(server: ServerProcess, video: str) -> Answer:
@@ -80,7 +80,7 @@ def test_what_is_accepted_after_it_was_removed_or_replaced_survives_a_kill(
     assert server.finished(done)["status"] == "completed"
     content = server.download(done)
     running = server.convert(SLOW)
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     attack(server)
     waiting = server.convert("waiting-001")
     server.kill()
@@ -98,8 +98,8 @@ def test_it_is_noticed_within_seconds_though_nothing_happens(
     done = server.convert("finished-01")
     assert server.finished(done)["status"] == "completed"
     attack(server)
-    until(lambda: "written anew from memory" in server.log, 5)
-    until(database(server).exists, 5)
+    until(lambda: "written anew from memory" in server.log)
+    until(database(server).exists)
     server.kill()
     server.start()
     assert server.status(done)["status"] == "completed"
@@ -121,8 +121,8 @@ def test_where_it_cannot_be_written_anew_new_work_is_refused_and_readyz_says_so(
     assert server.request("DELETE", f"/status/{done}").status == 200, "and can be removed"
     state(server).unlink()
     shutil.copytree(server.folder / "elsewhere", state(server), ignore=shutil.ignore_patterns("ytmp3d.db*"))
-    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, 15, "it recovers")
-    until(lambda: server.request("GET", "/readyz").status == 200, 10, "it is ready again")
+    accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, what="it recovers")
+    until(lambda: server.request("GET", "/readyz").status == 200, what="it is ready again")
     server.kill()
     server.start()
     assert server.finished(accepted.json["conversion_id"])["status"] == "completed"
@@ -164,7 +164,7 @@ def test_an_upgrade_from_release_0_0_loses_nothing(server: ServerProcess) -> Non
     assert server.finished(done)["status"] == "completed"
     content = server.download(done)
     running, waiting = server.convert(SLOW), server.convert("waiting-001")
-    until(lambda: server.has_audio(running), 10)
+    until(lambda: server.has_audio(running))
     server.kill()
     with closing(sqlite3.connect(database(server))) as connection:
         rows = {key: json.loads(record) for key, record in connection.execute("SELECT id, record FROM conversions")}

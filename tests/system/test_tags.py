@@ -57,7 +57,7 @@ def texts(content: bytes) -> dict[str, str]:
 
 def said_by_ffmpeg(content: bytes) -> str:
     command = [FFMPEG, "-v", "error", "-i", "pipe:0", "-f", "ffmetadata", "pipe:1"]
-    return subprocess.run(command, input=content, capture_output=True, check=True, timeout=30).stdout.decode()
+    return subprocess.run(command, input=content, capture_output=True, check=True, timeout=60).stdout.decode()
 
 
 def cover(server: ServerProcess, video_id: str) -> bytes:
@@ -137,7 +137,7 @@ def test_the_cover_is_square_and_without_bars(server: ServerProcess, video_id: s
         "rawvideo",
         "-",
     ]
-    grey = subprocess.run(command, input=content, capture_output=True, check=True, timeout=30).stdout
+    grey = subprocess.run(command, input=content, capture_output=True, check=True, timeout=60).stdout
     lines = [grey[32 * y : 32 * y + 32] for y in range(32)] + [grey[x::32] for x in range(32)]
     assert min(max(line) for line in lines) > 20
 

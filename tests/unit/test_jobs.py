@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.waiting import SOON
 
 from server.errors import VideoPrivate
 from server.jobs import (
@@ -199,9 +200,9 @@ async def test_no_wake_up_is_lost_however_the_reader_and_the_writer_interleave()
                 return seen
             for _ in range(pauses):
                 await asyncio.sleep(0)
-            assert await change.wait(5, since=count)
+            assert await change.wait(SOON, since=count)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SOON):
         results = await asyncio.gather(*(read(pauses) for pauses in range(6)), write())
     assert results[:6] == [2000] * 6
 

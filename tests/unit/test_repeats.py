@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from support.waiting import SOON
 
 from server.config import LogConfig
 from server.logs import logging_to_stderr
@@ -120,7 +121,7 @@ def test_the_count_comes_within_seconds_though_nothing_more_is_logged(capfd: pyt
     with logging_to_stderr(LogConfig()):
         for _ in range(3):
             log.warning("again")
-        deadline, seen = time.monotonic() + 10, ""
+        deadline, seen = time.monotonic() + SOON, ""
         while "(repeated 2 times)" not in seen:
             assert time.monotonic() < deadline, seen
             sys.stderr.flush()

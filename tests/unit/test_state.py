@@ -163,7 +163,7 @@ async def test_a_second_server_is_told_in_one_line(tmp_path: Path) -> None:
                 [sys.executable, "-c", program, str(tmp_path)],
                 capture_output=True,
                 text=True,
-                timeout=20,
+                timeout=60,
             )
             last = second.stderr.splitlines()[-1]
             assert last.endswith(f"Locked: {tmp_path}: another server is using this state folder"), second.stderr
@@ -594,7 +594,7 @@ def wal(folder: Path) -> Path:
 
 
 def run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, timeout=10)
+    subprocess.run(command, check=True, timeout=60)
 
 
 def copy_over(source: Path, target: Path) -> None:
@@ -807,7 +807,7 @@ async def test_another_servers_database_in_its_place_is_left_alone(tmp_path: Pat
                 with pytest.raises(OSError, match="another server"):
                     await state.commit(TABLE, {"refused": record(0)})
             assert state.failing and not [path for path in folder.iterdir() if "replaced" in path.name]
-            child.communicate(timeout=10)
+            child.communicate(timeout=60)
             await until_writable(state)
             assert await seen_by_a_restart(folder) == table
 
