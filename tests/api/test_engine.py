@@ -113,7 +113,7 @@ async def test_a_lack_of_descriptors_memory_or_processes_costs_no_attempt(api: A
 
 
 async def test_a_lack_that_lasts_ends_with_the_time_of_the_job(start_api: StartApi) -> None:
-    api = await start_api(jobs=JobsConfig(slots=1, timeout=1, retry_pause=1))
+    api = await start_api(jobs=JobsConfig(slots=1, timeout=100, retry_pause=100))
     conversion = await submit(api, "led-starved")
     (await api.studio.take("led-starved")).fail(MemoryError())
     await eventually(lambda: conversion.finished)
@@ -190,7 +190,7 @@ async def test_time_runs_out_over_all_attempts(start_api: StartApi, later: Later
 
 
 async def test_there_is_no_second_attempt_without_time_for_it(start_api: StartApi) -> None:
-    api = await start_api(jobs=JobsConfig(slots=1, timeout=1, retry_pause=600))
+    api = await start_api(jobs=JobsConfig(slots=1, timeout=100, retry_pause=600))
     conversion = await submit(api, "led-failing")
     (await api.studio.take("led-failing")).fail(errors.NetworkError())
     await eventually(lambda: conversion.finished)
