@@ -83,7 +83,8 @@ def remove_unfinished(path: Path) -> None:
 
 def set_aside(path: Path, why: str) -> Path | None:
     """Rename the database and all that belongs to it; the first new name, None if nothing is there. Raises OSError."""
-    aside = _beside(path, f".{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    # With dots, since the log hides any longer word as a possible secret.
+    aside = _beside(path, f".{why}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
     renamed = []
     for suffix in _SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
@@ -93,8 +94,8 @@ def set_aside(path: Path, why: str) -> Path | None:
 
 def _remove_older(path: Path, why: str) -> None:
     """So that something that replaces the database again and again does not fill the disk."""
-    length = len(_beside(path, f".{why}-20260131T235959000000").name)
-    for old in sorted({found.name[:length] for found in path.parent.glob(f"{path.name}.{why}-*")})[:-KEPT_ASIDE]:
+    length = len(_beside(path, f".{why}.20260131T235959.000000").name)
+    for old in sorted({found.name[:length] for found in path.parent.glob(f"{path.name}.{why}.*")})[:-KEPT_ASIDE]:
         for suffix in _SUFFIXES:
             with contextlib.suppress(OSError):  # somebody may have put a folder there
                 path.with_name(old + suffix).unlink(missing_ok=True)

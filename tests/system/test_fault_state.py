@@ -134,8 +134,9 @@ def test_a_database_that_cannot_be_read_stops_no_start(server: ServerProcess, co
     stop(server)
     database(server).write_bytes(content)
     server.start()
-    (aside,) = state(server).glob("ytmp3d.db.unreadable-*")
-    assert aside.read_bytes() == content and str(aside) in server.log
+    (aside,) = state(server).glob("ytmp3d.db.unreadable.*")
+    assert aside.read_bytes() == content
+    until(lambda: aside.name in server.log, 5)
     assert server.finished(server.convert("plain-video"))["status"] == "completed"
 
 
