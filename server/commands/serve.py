@@ -100,6 +100,10 @@ async def _offline(config: Config, port_file: Path | None, folder: Path | None, 
         return await _serve(server, port_file, _banner(server, EXAMPLE_KEY, about, in_link=True))
 
 
+class Broken(Exception):
+    """A part of the server broke while it started, and the log says which; the exit status is that of `_serve`."""
+
+
 def run(work: Coroutine[Any, Any, int]) -> int:
     """The exit status of `work`.
 
@@ -119,6 +123,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         _on_first_signal(cancel)
         try:
             return await work
+        except Broken:
+            return 1
         except asyncio.CancelledError:
             if not cancelled_by:
                 raise
@@ -224,6 +230,10 @@ async def running(
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         async with listening(runner, sockets) as listener:
             yield Server(runner.app, host, listener.port)
+    except asyncio.CancelledError as stopped:
+        if runner.app[BROKEN].is_set():
+            raise Broken from stopped
+        raise
     finally:
         await runner.cleanup()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.commandline import Here, started
 from support.serverprocess import ROOT, until
 
@@ -76,16 +77,24 @@ def test_a_second_server_on_the_same_downloads_does_not_sweep_the_firsts(
     assert "another server is using this downloads folder" in second.stderr
 
 
-def test_a_server_that_breaks_ends_with_a_status_that_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["listening", "starting"])
+def test_a_server_that_breaks_ends_with_a_status_that_says_so(tmp_path: Path, slow: bool) -> None:
     """So that whoever watches over it starts it again."""
-    breaking = """
-from server.commands import cli
+    breaking = f"""
+import time
+from server.commands import cli, serve
 from server.conversions import engine
 
 async def broken(self):
     raise RuntimeError("broken")
 
-engine.Engine.tidy = broken
+listening_sockets = serve.listening_sockets
+
+def slowly(host, port):
+    time.sleep({slow:d})
+    return listening_sockets(host, port)
+
+engine.Engine.tidy, serve.listening_sockets = broken, slowly
 raise SystemExit(cli.main(["serve", "--offline", "--port", "0"]))
 """
     ended = subprocess.run(
