@@ -120,7 +120,7 @@ def test_killed_once_the_second_attempt_is_whole(server: ServerProcess, tool: st
     victim = a_victim(server, tool)
     os.kill(victim.pid, signal.SIGKILL)
     assert server.finished(conversion)["status"] == "completed"
-    (made,) = server.artifacts()
+    (made,) = made_of(server, SLOW)
     assert length(made) == pytest.approx(20, abs=0.5)
 
 
