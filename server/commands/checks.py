@@ -10,7 +10,6 @@ import errno
 import http.client
 import os
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from ..access.keys import environment_key
 from ..config import Config, ConfigError
+from ..http.listener import listening_sockets
 from ..media import ytdlp
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -143,10 +143,8 @@ def port(config: Config) -> Iterator[Finding]:
         yield Finding(OK, "port", f"each start takes a free one of {host}")
         return
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        for probe in listening_sockets(host, number):
+            probe.close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE and _is_ytmp3d(host, number):
             yield Finding(OK, "port", f"{where} is where a ytmp3d server is running already")

@@ -205,7 +205,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
+        return _url({"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
 
 
 @asynccontextmanager

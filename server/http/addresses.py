@@ -23,6 +23,11 @@ def parsed(text: str) -> Address | None:
     return address
 
 
+def plain(text: str) -> str:
+    """`text`, or what is in it of an address of IPv4 that came over a socket of both families."""
+    return str(parsed(text) or text) if text.startswith("::ffff:") else text
+
+
 def is_loopback(text: str) -> bool:
     address = parsed(text)
     return address is not None and address.is_loopback

@@ -14,8 +14,8 @@ import asyncio
 import itertools
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from .. import errors
@@ -32,6 +32,8 @@ KEEP_ALIVE_TIMEOUT = 75.0
 STALL_TIMEOUT = 60.0
 #: Seconds after which it is cut off when others need its place.
 STALL_TIMEOUT_WHEN_FULL = 5.0
+#: Seconds that a download waits for room.
+FILE_TIMEOUT = 10.0
 #: At most so much of the room is for files and the connections they are sent on: the rest is for requests.
 _SHARE_OF_DOWNLOADS = 3 / 4
 #: How often all that is looked at, in seconds, and how many connections before it is others' turn.
@@ -71,6 +73,7 @@ class Connections:
     _resting_of: dict[str, OrderedDict[Connection, None]] = field(default_factory=dict)
     _at_work: dict[Connection, None] = field(default_factory=dict)
     _stalled: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    _waiting: OrderedDict[asyncio.Future[None], None] = field(default_factory=OrderedDict)  # for room for a file
 
     def __len__(self) -> int:
         return self._open
@@ -121,17 +124,20 @@ class Connections:
             connection.since = _now()
             self._rest(connection)
 
-    @contextmanager
-    def file(self, *, download: bool = True) -> Iterator[None]:
-        """While a file is sent. Raises NotReady when too many are."""
-        full = download and 2 * self.files >= self.room * _SHARE_OF_DOWNLOADS
-        if not (self._cut_one_that_stalls() if full else self._make_room()):
-            raise errors.NotReady("Too many downloads are running. Try again in a moment.", retry_after=_RETRY_AFTER)
+    @asynccontextmanager
+    async def file(self, *, download: bool = True) -> AsyncIterator[None]:
+        """While a file is sent, once there is room for it. Raises NotReady when there is none in time."""
+        deadline = _now() + FILE_TIMEOUT
+        while not self._room_for_file(download):
+            if not await self._told_of_room(deadline):
+                message = "Too many downloads are running. Try again in a moment."
+                raise errors.NotReady(message, retry_after=_RETRY_AFTER)
         self.files += 1
         try:
             yield
         finally:
             self.files -= 1
+            self._tell_of_room(1)
 
     def shed(self, count: int) -> None:
         """Close so many that wait, because the system has no descriptors left."""
@@ -147,6 +153,30 @@ class Connections:
             self._close(min(waiting, key=lambda connection: connection.since))
             return True
         return self._cut_one_that_stalls()
+
+    def _room_for_file(self, download: bool) -> bool:
+        if download and 2 * self.files >= self.room * _SHARE_OF_DOWNLOADS:
+            return self._cut_one_that_stalls()
+        return self._make_room()
+
+    async def _told_of_room(self, deadline: float) -> bool:
+        """False after the deadline. Whoever waits longest is told first."""
+        told = asyncio.get_running_loop().create_future()
+        self._waiting[told] = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                await told
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.pop(told, None)
+        return True
+
+    def _tell_of_room(self, count: int) -> None:
+        for told in list(itertools.islice(self._waiting, count)):
+            del self._waiting[told]
+            if not told.done():
+                told.set_result(None)
 
     def _cut_one_that_stalls(self) -> bool:
         while self._stalled:
@@ -199,6 +229,7 @@ class Connections:
             await asyncio.sleep(0)
         stalled.sort(key=lambda connection: connection.since)
         self._stalled = OrderedDict.fromkeys(one for one in stalled if one in self._at_work)
+        self._tell_of_room(len(self._stalled))
 
     def _has_stalled(self, connection: Connection) -> bool:
         """Whether it has for a while; it is cut off when it has for long."""

@@ -51,13 +51,14 @@ async def audio(request: web.Request) -> web.StreamResponse:
 
 async def _growing(request: web.Request, conversion: Conversion, path: Path) -> web.StreamResponse | None:
     """The unfinished file; None when it was published or thrown away in this moment."""
-    attempt = conversion.job.attempt  # of before opening, in which a new one may begin
-    with request.app[CONNECTIONS].file():
+    async with held(request), request.app[CONNECTIONS].file():
+        attempt = conversion.job.attempt  # of before opening, in which a new one may begin
+        if conversion.job.audio != path:
+            return None
         async with opened(path) as file:
             if file is None:
                 return None
-            async with held(request):
-                return await Live(request, conversion, attempt, file).answer(_headers(request, conversion))
+            return await Live(request, conversion, attempt, file).answer(_headers(request, conversion))
 
 
 async def _changed(request: web.Request, conversion: Conversion, timeout: float, since: int) -> bool:

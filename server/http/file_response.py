@@ -59,7 +59,6 @@ async def send(request: web.Request, file: File, *, download: bool = True) -> Fi
     if request.method == "HEAD":
         await file.prepare(request)
         return file
-    with request.app[CONNECTIONS].file(download=download):
-        async with held(request):
-            await file.prepare(request)
+    async with held(request), request.app[CONNECTIONS].file(download=download):
+        await file.prepare(request)
     return file

@@ -21,7 +21,7 @@ _FORWARDING = (
 def client(request: web.Request) -> str:
     """The client's address: the peer's, or the last one before the trusted proxies in X-Forwarded-For."""
     settings = request.app[CONFIG].server
-    address = request.remote or ""
+    address = addresses.plain(request.remote or "")
     if settings.trusted_proxies:
         hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")]
         while hops and addresses.is_within(address, settings.trusted_proxies):

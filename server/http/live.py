@@ -25,11 +25,15 @@ _CHUNK = 32 * 1024
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{1,15})", re.IGNORECASE)
 
 
+async def _open(path: Path) -> Any:
+    return await aiofiles.open(path, "rb")
+
+
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Any]:
     """The file, or None when it was published or thrown away in this moment."""
     try:
-        file = await aiofiles.open(path, "rb")
+        file = await completion.started(_open(path), lambda file: file.close())
     except FileNotFoundError:
         yield None
         return

@@ -132,6 +132,7 @@ async def test_readers_that_take_nothing_make_room_for_who_comes(
 ) -> None:
     monkeypatch.setattr("server.app.room_for_connections", lambda slots: 40)
     monkeypatch.setattr(connections, "STALL_TIMEOUT_WHEN_FULL", 0.2)
+    monkeypatch.setattr(connections, "FILE_TIMEOUT", 0.1)
     api = await start_api()
     conversion_id = await one_large(api, finished=True)
     async with slow_reader(api, link(conversion_id)) as first:

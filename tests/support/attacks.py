@@ -7,6 +7,7 @@ import errno
 import http.client
 import json
 import resource
+import select
 import selectors
 import socket
 import statistics
@@ -85,34 +86,8 @@ def _send(selector: selectors.BaseSelector, sent: bytes, deadline: float) -> Non
                     key.fileobj.send(sent)  # type: ignore[union-attr]  # sockets are all that was registered
 
 
-def closed(opened: list[socket.socket]) -> int:
-    """How many of them the server has ended: there is an end or an error to read."""
-    count = 0
-    for one in opened:
-        try:
-            one.setblocking(False)
-            while chunk := one.recv(1 << 16, socket.MSG_PEEK):
-                if len(chunk) < 1 << 16:
-                    # What is unread stands before the end; whether that is there, poll knows.
-                    break
-                break
-            else:
-                count += 1
-                continue
-        except BlockingIOError:
-            continue
-        except OSError:
-            count += 1
-            continue
-        if ended(one):
-            count += 1
-    return count
-
-
 def ended(one: socket.socket) -> bool:
-    """Whether the other side has closed or reset, however much is unread."""
-    import select
-
+    """Whether the server has closed or reset it, however much is unread."""
     poller = select.poll()
     poller.register(one, select.POLLRDHUP)
     return bool(poller.poll(0))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 import pytest
 
 from server.errors import NotReady
+from server.http import addresses
 from server.http import connections as module
 from server.http.connections import (
     FIRST_REQUEST_TIMEOUT,
@@ -121,6 +122,19 @@ def test_a_network_of_ipv6_is_one_address(clock: Clock, first: str, second: str,
     assert (connections.admit(second, counted=True) is None) is same
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::1", "::1"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:nonsense", "::ffff:nonsense"),
+    ],
+)
+def test_an_address_of_ipv4_is_shown_as_one(text: str, shown: str) -> None:
+    assert addresses.plain(text) == shown
+
+
 def test_nothing_is_remembered_of_who_has_left(few: Connections) -> None:
     clients = [Client(few, OUTSIDE, counted=True) for _ in range(3)]
     few.begin(clients[0].connection)
@@ -133,23 +147,70 @@ def test_nothing_is_remembered_of_who_has_left(few: Connections) -> None:
     assert not any(held)
 
 
-def test_files_take_room_too(few: Connections) -> None:
+async def test_files_take_room_too(few: Connections) -> None:
     clients = [Client(few) for _ in range(6)]
-    with few.file(), few.file():
+    async with few.file(), few.file():
         Client(few)
         assert clients[0].cut
 
 
-def test_downloads_leave_some_of_the_room_to_requests(few: Connections) -> None:
+async def test_downloads_leave_some_of_the_room_to_requests(few: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work(few, 3)
-    with ExitStack() as stack:
+    monkeypatch.setattr(module, "FILE_TIMEOUT", 0)
+    async with AsyncExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(few.file())
-        with pytest.raises(NotReady) as caught, few.file():
-            pass
+            await stack.enter_async_context(few.file())
+        with pytest.raises(NotReady) as caught:
+            await stack.enter_async_context(few.file())
         assert int(caught.value.headers["Retry-After"]) > 0
         assert few.admit("127.0.0.1", counted=False)
-    assert few.files == 0
+        async with few.file(download=False):
+            pass
+    assert few.files == 0 and not few._waiting
+
+
+async def test_a_download_waits_for_room_and_who_came_first_is_first(
+    few: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_now", asyncio.get_running_loop().time)
+    places = [few.file() for _ in range(3)]
+    for place in places:
+        await place.__aenter__()
+    began: list[int] = []
+
+    async def download(number: int) -> None:
+        async with few.file():
+            began.append(number)
+
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(download(number)))
+        await asyncio.sleep(0)
+    tasks.pop(0).cancel()
+    await asyncio.sleep(0.01)
+    assert began == []
+    for place in places:
+        await place.__aexit__(None, None, None)
+    await asyncio.gather(*tasks)
+    assert began == [1, 2, 3, 4] and few.files == 0 and not few._waiting
+
+
+async def test_a_reader_that_stalls_gives_its_room_to_one_that_waits(
+    few: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_now", asyncio.get_running_loop().time)
+    monkeypatch.setattr(module, "STALL_TIMEOUT_WHEN_FULL", 0)
+    (client,) = at_work(few, 1)
+    client.taken = 5
+    async with few.file(), few.file(), few.file():
+        await looked_at(few)
+        few._stalled.clear()
+        waiting = asyncio.create_task(few.file().__aenter__())
+        await asyncio.sleep(0.01)
+        assert not waiting.done() and not client.cut
+        await looked_at(few)
+        await waiting
+        assert client.cut
 
 
 async def looked_at(connections: Connections) -> None:
