@@ -20,7 +20,7 @@ from . import tcp
 from .context import ARTIFACTS, METRICS
 from .protocol import cut
 
-_CHUNK = 32 * 1024
+_CHUNK = 16 * 1024
 #: With both ends: of a file whose length nobody knows yet there is no other (RFC 9110 §14.4).
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{1,15})", re.IGNORECASE)
 

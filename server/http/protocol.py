@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Bytes of a request's line and headers together; aiohttp bounds each of them and their number.
 MAX_HEAD = 64 * 1024
 #: Bytes that wait in this process for a client that is slower than what is sent to it.
-MAX_UNSENT = 32 * 1024
+MAX_UNSENT = 16 * 1024
 
 
 class Server(web.Server):
