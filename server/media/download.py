@@ -6,6 +6,7 @@ leave out fragments. Here they write to an `Outlet`. The server never imports th
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import NO_DEFAULT, DownloadCancelled
 
 #: What must have come since the last failure for the next one to count as the first again, in bytes.
-PROGRESS_BYTES = 64 << 10
+PROGRESS_BYTES = 4 << 10
 #: How many requests may be answered without a byte; yt-dlp asks for the next piece for ever.
 IDLE_REQUESTS = 100
 #: How much of a source's beginning is kept for `Outlet.on_head`, in bytes.
@@ -179,7 +180,18 @@ class _FragmentWithRetries(_RetryWhileMoving, fragment.HttpQuietDownloader):  # 
 
 
 class _EveryFragment(_ToOutlet):
-    """No fragment may be missing."""
+    """No fragment may be missing, nor come in another's place: each has its number or its time in it."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._digests: set[bytes] = set()
+
+    def _append_fragment(self, ctx: dict[str, Any], frag_content: bytes) -> None:
+        digest = hashlib.blake2b(frag_content, digest_size=16).digest()
+        if digest in self._digests:
+            raise Refused("TRUNCATED", f"fragment {ctx['fragment_index']} is the same as another")
+        self._digests.add(digest)
+        super()._append_fragment(ctx, frag_content)  # type: ignore[misc]
 
     def report_retry(self, err: Any, count: int, retries: float, *args: Any, **named: Any) -> None:
         if count > retries and isinstance(err, HTTPError) and err.status in (404, 410):

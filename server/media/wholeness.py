@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from .. import errors
 
+#: Seconds by which sound may go on after the picture beside it, whose length is said.
+MUXED_EXCESS = 1.0
+
 
 class Overlong(errors.TooLong):
     """More audio than was announced; unlike a video that is too long for this server, this may pass."""
@@ -42,7 +45,9 @@ class Expectation:
 
     def limit(self, max_duration: float) -> float:
         """Seconds beyond which nothing is written."""
-        return max_duration if self.seconds is None else self.seconds + self.tolerance
+        if self.seconds is None:
+            return max_duration
+        return self.seconds + self.tolerance + (MUXED_EXCESS if self.muxed else 0)
 
 
 @dataclass(frozen=True)

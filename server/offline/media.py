@@ -26,6 +26,10 @@ TYPES = {"webm": "audio/webm", "m4a": "audio/mp4", "mp4": "video/mp4", "adts": "
 INVERTED = bytes(255 - byte for byte in range(256))
 
 
+async def fragment(request: web.Request, path: Path) -> web.StreamResponse:
+    return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
+
+
 def reset(request: web.Request) -> None:
     """Ends the connection with a TCP reset, as a firewall or a crashing server does."""
     transport = request.transport

@@ -132,7 +132,7 @@ class Site:
         }.get(reserved(request.match_info["id"]).media)
         if number == missing or number > last:
             raise web.HTTPNotFound
-        return web.FileResponse(folder / str(number), headers={"Content-Type": "application/octet-stream"})
+        return await media.fragment(request, folder / str(number))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("id", ""))

@@ -23,7 +23,7 @@ from server.storage.artifacts import Artifacts
 from support.clips import with_shared_clips
 from support.listening import FFMPEG
 
-#: What a source answers to a request for a file of its own.
+#: What a source answers to a request for a file, or for a fragment, of its own.
 Serve = Callable[[web.Request, Path], Awaitable[web.StreamResponse]]
 KBPS = 128
 
@@ -62,19 +62,19 @@ def known(entry: Reserved) -> Iterator[None]:
 
 @contextmanager
 def served_by(serve: Serve | None) -> Iterator[None]:
-    """The offline YouTube answers requests for files so."""
+    """The offline YouTube answers requests for files and fragments so."""
 
     async def ours(request: web.Request, path: Path, *_: object) -> web.StreamResponse:
         assert serve
         return await serve(request, path)
 
-    usual = media.serve
+    usual = media.serve, media.fragment
     if serve:
-        media.serve = ours  # type: ignore[assignment]  # it needs no more
+        media.serve, media.fragment = ours, ours  # type: ignore[assignment]  # it needs no more
     try:
         yield
     finally:
-        media.serve = usual
+        media.serve, media.fragment = usual
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ async def test_a_fragment_that_is_missing_is_missed(shop: Workshop, offer: Offer
 async def test_a_clip_that_is_half_as_long_as_it_says_is_not_whole_however_short(shop: Workshop) -> None:
     assert await failure(shop, source(OPUS, seconds=2, clip_seconds=1)) == "TRUNCATED"
     assert await failure(shop, source(OPUS, seconds=1, clip_seconds=2)) == "TOO_LONG"
-    assert await failure(shop, source(PROGRESSIVE, seconds=6, clip_seconds=7)) == "TOO_LONG"
+    assert await failure(shop, source(PROGRESSIVE, seconds=6, clip_seconds=9)) == "TOO_LONG"
 
 
 async def test_a_hole_is_found_where_nobody_says_how_long_the_source_is(shop: Workshop) -> None:
@@ -126,6 +126,62 @@ async def test_more_than_the_largest_allowed_is_refused_announced_or_not(shop: W
     assert await failure(shop, source(AAC, size=3_000_000), audio=small) == "TOO_LARGE"
     entry = source(AAC, says=Says.NOTHING)
     assert await failure(shop, entry, serve=endless(b"\0\1\0\0free"), audio=small) == "TOO_LARGE"
+
+
+# ---- fragments
+
+
+def second(answer: Serve) -> Serve:
+    """The second fragment is answered so, the others as they are."""
+
+    async def serve(request: web.Request, path: Path) -> web.StreamResponse:
+        return await answer(request, path) if path.name == "2" else web.FileResponse(path)
+
+    return serve
+
+
+async def nothing(request: web.Request, path: Path) -> web.StreamResponse:
+    return web.Response()
+
+
+async def a_page(request: web.Request, path: Path) -> web.StreamResponse:
+    return web.Response(text="<html>Sorry</html>" * 50, content_type="text/html")
+
+
+async def the_first(request: web.Request, path: Path) -> web.StreamResponse:
+    return web.FileResponse(path.with_name("1"))
+
+
+async def half_of_it(request: web.Request, path: Path) -> web.StreamResponse:
+    content = path.read_bytes()
+    return web.Response(body=content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("answer", [nothing, a_page, the_first, half_of_it], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("offer", [HLS, DASH], ids=lambda one: one.delivery.name)
+async def test_no_other_answer_is_taken_for_a_fragment(shop: Workshop, offer: Offer, answer: Serve) -> None:
+    assert await failure(shop, source(offer), serve=second(answer)) == "TRUNCATED"
+
+
+@pytest.mark.parametrize("offer", [HLS_MUXED, DASH], ids=lambda one: one.delivery.name)
+async def test_a_fragment_without_end_ends_at_once(shop: Workshop, offer: Offer) -> None:
+    assert await failure(shop, source(offer), serve=second(endless(b""))) == "TOO_LARGE"
+
+
+async def test_fragments_arrive_over_a_connection_that_drops_again_and_again(shop: Workshop) -> None:
+    async def serve(request: web.Request, path: Path) -> web.StreamResponse:
+        content = path.read_bytes()
+        start = request.http_range.start or 0
+        headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        response = web.StreamResponse(status=206 if start else 200, headers=headers)
+        response.content_length = len(content) - start
+        await response.prepare(request)
+        await response.write(content[start : start + 5_000])
+        if start + 5_000 < len(content) and request.transport:
+            request.transport.close()
+        return response
+
+    await whole(shop, source(HLS), serve=serve)
 
 
 # ---- what HTTP can get wrong
