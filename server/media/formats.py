@@ -32,7 +32,7 @@ _EXTINF = re.compile(r"^#EXTINF:\s*(\d+(?:\.\d+)?)", re.MULTILINE)
 def ranked(formats: Sequence[Format]) -> list[Format]:
     """All formats that may be fetched for their sound, the best first.
 
-    The order: whole and unlocked, the original language, two channels, without a picture, the best bitrate. With a
+    The order: the original language, whole and unlocked, two channels, without a picture, the best bitrate. With a
     picture, the smallest. Of equals the later one, since yt-dlp lists the better later. Never one whose dynamic range
     is compressed, and none that yt-dlp could fetch only with another program.
     """
@@ -106,8 +106,8 @@ def _preference(one: Format) -> tuple[float, ...]:
     """Greater is better."""
     picture = has_picture(one)
     return (
+        language(one),
         _is_usable(one),
-        _language(one),
         _channel_rank(one),
         not picture,
         *((-(one.get("height") or 10_000), -(one.get("tbr") or 100_000)) if picture else (_bitrate(one), 0)),
@@ -121,7 +121,8 @@ def _is_usable(one: Format) -> bool:
     return "DAMAGED" not in note and "MISSING POT" not in note and not one.get("has_drm")
 
 
-def _language(one: Format) -> float:
+def language(one: Format) -> float:
+    """How near a track is to the original: greater is better."""
     preference = one.get("language_preference")
     if preference is not None and preference != -1:
         return float(preference)

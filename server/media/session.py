@@ -48,10 +48,12 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         return super().urlopen(*args, **named)
 
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The best format that can be fetched; none when nothing has sound."""
+        """The best format that can be fetched, but no dub because the original cannot; none when nothing has sound."""
         unreachable: RequestError | None = None
-        locked = False
-        for one in formats.ranked(context["formats"]):
+        listed = formats.ranked(context["formats"])
+        for one in listed:
+            if one.get("language") and formats.language(one) < formats.language(listed[0]):
+                continue
             try:
                 chosen = self._prepared(dict(one))
             except RequestError as error:
@@ -60,10 +62,9 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
             if chosen:
                 yield chosen
                 return
-            locked = True
         if unreachable:
             raise unreachable
-        if locked:
+        if listed:
             raise Refused("DRM_PROTECTED", "every format is encrypted in a way that only another program could undo")
 
     def _prepared(self, one: dict[str, Any]) -> dict[str, Any] | None:

@@ -76,6 +76,7 @@ DUB = with_(OPUS, format_note="English (default), medium", language="en", langua
         ((DUB, ORIGINAL_AAC), "140"),
         ((DUB, with_(SURROUND, language_preference=10)), "328"),
         ((DUB, with_(MUXED, language_preference=10)), "18"),
+        ((DUB, with_(HLS, language_preference=10, has_drm="maybe")), "93"),
         ((with_(OPUS, format_note="English descriptive", language_preference=-10), AAC), "140"),
         # Where only the name or the address says which is the original.
         ((RENDITION, with_(RENDITION, format_id="233-1", format_note="Spanish (original)")), "233-1"),
