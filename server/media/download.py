@@ -21,7 +21,7 @@ from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import NO_DEFAULT, DownloadCancelled
 
 #: What must have come since the last failure for the next one to count as the first again, in bytes.
-PROGRESS_BYTES = 4 << 10
+PROGRESS_BYTES = 1 << 10
 #: How many requests may be answered without a byte; yt-dlp asks for the next piece for ever.
 IDLE_REQUESTS = 100
 #: How much of a source's beginning is kept for `Outlet.on_head`, in bytes.

@@ -31,8 +31,6 @@ CHOSEN = {"x-dub------": "140", "x-drc------": "140", "x-surround-": "251", "x-a
 #: What YouTube says before the MP3 is there.
 SAID = {"x-no-length": None, "x-0-length-": None, "x-says-less": 6, "x-picture--": 12, "x-muxed-mp4": 12}
 
-pytestmark = pytest.mark.xdist_group("odd sources")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
