@@ -38,7 +38,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import ffmpeg, process, ytdlp
+from .media import ffmpeg, ytdlp
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -127,9 +127,9 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         stack.callback(os.close, await asyncio.to_thread(_lock_downloads, storage.downloads))
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
-        ffmpeg_path, version = "ffmpeg", "unknown"
+        ffmpeg_path, versions = "ffmpeg", ytdlp.Versions("unknown", runtime="unknown")
         if run is None:
-            ffmpeg_path, version, ca_bundle, cache = await _tools(config)
+            ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
             run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, metrics.stage).run
         engine = app[ENGINE] = Engine(
             run,
@@ -140,7 +140,8 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )
-        app[READINESS] = Readiness(config, version, ffmpeg_path, artifacts, state)
+        app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state)
+        metrics.tools(versions.labels)
         await engine.restore(rows[records.TABLE], found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
@@ -163,16 +164,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def _tools(config: Config) -> tuple[str, str, Path | None, Path]:
-    """ffmpeg, yt-dlp's version, the bundle of authorities and yt-dlp's cache; each proven to work. May raise."""
-    process.preload(ytdlp.CHILD)
+async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path]:
+    """ffmpeg, the versions of yt-dlp, the bundle of authorities and yt-dlp's cache; each proven to work. May raise."""
+    ytdlp.preload(config)
     cache = config.storage.state / "yt-dlp-cache"
     ca_bundle = None
     if config.ytdlp.ca_file:
         ca_bundle = config.storage.state / "authorities.pem"
         await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
-    path, version = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
-    return path, version, ca_bundle, cache
+    path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
+    return path, versions, ca_bundle, cache
 
 
 @asynccontextmanager

@@ -83,6 +83,7 @@ class StorageConfig:
 @dataclass(frozen=True)
 class YtdlpConfig:
     args: tuple[str, ...] = ()
+    plugins: bool = True
     proxy: str = ""
     ca_file: Path | None = None
     cookies: Path | None = None

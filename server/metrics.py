@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -38,6 +38,12 @@ class Metrics:
         self.accepted = Counter("ytmp3d_conversions_accepted", "Conversions accepted.", registry=registry)
         self.audio_seconds = Counter("ytmp3d_audio_seconds", "Seconds of audio made.", registry=registry)
         self.bytes_served = Counter("ytmp3d_bytes_served", "Bytes of MP3 sent to readers.", registry=registry)
+        self._tools = Gauge(
+            "ytmp3d_tools_info",
+            "Always 1; the labels say which yt-dlp runs, and what with.",
+            ["yt_dlp", "yt_dlp_ejs", "javascript", "plugins"],
+            registry=registry,
+        )
         self.stages = Histogram(
             "ytmp3d_stage_seconds",
             "Time of each stage of a conversion: extract and cover are yt-dlp's, encode is yt-dlp's and ffmpeg's.",
@@ -45,6 +51,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
+    def tools(self, versions: Mapping[str, str]) -> None:
+        """Show which versions of the tools run, in place of those shown before."""
+        self._tools.clear()
+        self._tools.labels(**versions).set(1)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A value that is read when somebody asks."""

@@ -24,7 +24,6 @@ from . import checks
 from .checks import OK, PROBLEM, WARNING, Finding
 from .serve import is_loopback
 from .serve import run as until_signal
-from .version import installed
 
 
 def run(path: Path | None, *, url: str | None) -> int:
@@ -33,7 +32,6 @@ def run(path: Path | None, *, url: str | None) -> int:
 
 
 async def _run(path: Path | None, url: str | None) -> int:
-    process.preload(ytdlp.CHILD)
     worst = 0
     async for finding in examine(path, url):
         print(f"{finding.level:8} {finding.subject:11} {printable(finding.text)}", flush=True)
@@ -49,6 +47,7 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
     except ConfigError as error:
         yield Finding(PROBLEM, "config", f"{error}. Correct that; {CONFIG_EXAMPLE} shows every setting.")
         return
+    ytdlp.preload(config)
     without = f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}"
     yield Finding(OK, "config", str(path) if path else without)
     healthy = True
@@ -106,18 +105,25 @@ async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Findin
 
 async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
     try:
-        version = await ytdlp.check(config, config.storage.state / "yt-dlp-cache")
+        versions = await ytdlp.check(config, config.storage.state / "yt-dlp-cache")
     except ConfigError as error:
         yield Finding(PROBLEM, "yt-dlp", f"{error}." + (" Take it out of [ytdlp] args." if config.ytdlp.args else ""))
         return
-    age = readiness.ytdlp_age(version)
+    age = readiness.ytdlp_age(versions.ytdlp)
     if age is not None and age > readiness.OLD_AFTER_DAYS:
-        yield Finding(WARNING, "yt-dlp", f"{version} is {age} days old. {readiness.UPDATE_YTDLP}")
+        yield Finding(WARNING, "yt-dlp", f"{versions.ytdlp} is {age} days old. {readiness.UPDATE_YTDLP}")
     else:
-        yield Finding(OK, "yt-dlp", version)
-    runtime = await ytdlp.javascript_runtime()
-    solver = f"{runtime}, yt-dlp-ejs {await asyncio.to_thread(installed, 'yt-dlp-ejs')}"
-    yield Finding(OK, "javascript", solver) if runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
+        yield Finding(OK, "yt-dlp", versions.ytdlp)
+    if not config.ytdlp.plugins:
+        yield Finding(OK, "plugins", "none is loaded: [ytdlp] plugins is false")
+    elif versions.plugin_errors:
+        said = " ".join(versions.plugin_errors.split())[-500:]
+        yield Finding(PROBLEM, "plugins", f"one cannot be imported. Update or remove its package. yt-dlp says: {said}")
+    else:
+        yield Finding(OK, "plugins", versions.named_plugins or "none is installed")
+    solver = f"{versions.runtime}, yt-dlp-ejs {versions.ejs or 'missing'}"
+    has_runtime = bool(versions.runtime)
+    yield Finding(OK, "javascript", solver) if has_runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
 
 
 async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import logging
 import os
 import secrets
 import shutil
@@ -24,15 +25,17 @@ from ..access import key_file
 from ..access.keys import Key, Keys, environment_key
 from ..app import create_app
 from ..config import Config, ConfigError, YtdlpConfig
-from ..http.context import BROKEN, CONFIG, ENGINE
+from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
 from ..http.descriptors import raise_limit
 from ..http.listener import listening_sockets
 from ..http.server import listening, make_runner
 from ..logs import logging_to_stderr
-from ..media import ffmpeg, process, ytdlp
+from ..media import ffmpeg, ytdlp
 from ..offline import offline_youtube
 from ..offline.keys import RESERVED_KEYS, offline_faults
 from ..storage import lock
+
+log = logging.getLogger(__name__)
 
 #: The key that published examples carry; offline mode accepts it as it is.
 EXAMPLE_KEY = "YOUR_API_KEY"
@@ -155,7 +158,7 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
 async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
     """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
     async with _folder(folder) as own:
-        process.preload(ytdlp.CHILD)  # its socket is a temporary file
+        ytdlp.preload(config)  # its socket is a temporary file
         config = dataclasses.replace(
             config,
             storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),
@@ -165,7 +168,9 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
         async with offline_youtube(own / "youtube", path, rate_kbps=config.offline.rate_kbps) as youtube:
             config = dataclasses.replace(
                 config,
-                ytdlp=YtdlpConfig(args=OFFLINE_ARGS, proxy=youtube.proxy, ca_file=youtube.ca_file),
+                ytdlp=YtdlpConfig(
+                    args=OFFLINE_ARGS, plugins=config.ytdlp.plugins, proxy=youtube.proxy, ca_file=youtube.ca_file
+                ),
             )
             keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}
             async with running(config, keys=keys, middlewares=[offline_faults()]) as server:
@@ -213,7 +218,7 @@ async def running(
     config: Config, *, keys: Mapping[str, Key], middlewares: Sequence[Middleware] = ()
 ) -> AsyncIterator[Server]:
     """A server that listens while the block is open. Raises ConfigError when it cannot."""
-    process.preload(ytdlp.CHILD)
+    ytdlp.preload(config)
     raise_limit()
     host, port = config.server.host, config.server.port
     runner = make_runner(create_app(config, middlewares, keys=keys))
@@ -229,6 +234,7 @@ async def running(
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         async with listening(runner, sockets) as listener:
+            _report(runner.app[READINESS].versions)
             yield Server(runner.app, host, listener.port)
     except asyncio.CancelledError as stopped:
         if runner.app[BROKEN].is_set():
@@ -236,6 +242,12 @@ async def running(
         raise
     finally:
         await runner.cleanup()
+
+
+def _report(versions: ytdlp.Versions) -> None:
+    log.info("%s", versions)
+    if versions.plugin_errors:
+        log.warning("a plugin of yt-dlp cannot be imported: %s", " | ".join(versions.plugin_errors.split("\n")))
 
 
 def _unusable(config: Config, error: OSError) -> str:

@@ -19,7 +19,7 @@ def run(*, tools: bool) -> int:
 
 async def _tools() -> int:
     """Those that a server without a configuration would use."""
-    process.preload(ytdlp.CHILD)
+    ytdlp.preload(Config())
     print(f"yt-dlp {installed('yt-dlp')}", f"yt-dlp-ejs {installed('yt-dlp-ejs')}", sep="\n")
     try:
         path = await ffmpeg.find(Config())

@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from .. import errors
+from ..media import ytdlp
 from .context import CONFIG, METRICS, READINESS
 from .forwarded import is_local
 
@@ -17,12 +18,28 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """`GET /readyz`: 200 when conversions can work, 503 with the reasons when not; warnings with both."""
-    problems, warnings = await request.app[READINESS].report()
+    readiness = request.app[READINESS]
+    problems, warnings = await readiness.report()
     return web.json_response(
-        {"status": "unavailable" if problems else "ready", "problems": problems, "warnings": warnings},
+        {
+            "status": "unavailable" if problems else "ready",
+            "problems": problems,
+            "warnings": warnings,
+            "versions": versions(readiness.versions),
+        },
         status=503 if problems else 200,
         headers={"Cache-Control": "no-store", **({"Retry-After": "5"} if problems else {})},
     )
+
+
+def versions(running: ytdlp.Versions) -> dict[str, object]:
+    """Which versions run, null where there is none."""
+    return {
+        "yt_dlp": running.ytdlp,
+        "yt_dlp_ejs": running.ejs or None,
+        "javascript": running.runtime or None,
+        "plugins": {name: version or None for name, version in running.plugins.items()},
+    }
 
 
 async def metrics(request: web.Request) -> web.Response:

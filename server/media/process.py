@@ -23,7 +23,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing import connection, forkserver
 from typing import Any
@@ -217,8 +217,12 @@ class Forked:
                 self._process.close()
 
 
-def preload(module: str) -> None:
-    """Start the forkserver, which imports `module` before it forks. Call in the main thread's loop, before a child."""
+def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
+    """Start the forkserver, which imports `module` before it forks. Call in the main thread's loop, before a child.
+
+    `environment` is set beside the server's own.
+    """
+    os.environ.update(environment or {})
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 takes a thread for every child; 3.12 does this by itself.
         with warnings.catch_warnings():

@@ -26,14 +26,13 @@ ANSWER_SECONDS = 1.0
 
 @dataclass
 class Readiness:
-    """The tools' versions as found at start, and the parts that can fail later."""
+    """The versions that run, and the parts that can fail later."""
 
     config: Config
-    ytdlp_version: str
+    versions: ytdlp.Versions
     ffmpeg_path: str
     artifacts: Artifacts
     state: State
-    _runtime: str | None = field(default=None, init=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
     _said_until: float = field(default=-math.inf, init=False)
@@ -52,15 +51,11 @@ class Readiness:
     async def _look(self) -> tuple[list[str], list[str]]:
         problems: list[str] = []
         warnings: list[str] = []
-        age = ytdlp_age(self.ytdlp_version)
-        if age is not None and age > OLD_AFTER_DAYS:
-            warnings.append(f"yt-dlp {self.ytdlp_version} is {age} days old. {UPDATE_YTDLP}")
+        warnings += ytdlp_warnings(self.versions)
         try:
             await ffmpeg.version(self.ffmpeg_path)
         except process.ChildFailed as error:
             problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or {REINSTALL_FFMPEG}.")
-        if await self._javascript_runtime() == "":
-            warnings.append(NO_RUNTIME)
         if not await self.artifacts.writable():
             problems.append("The downloads folder cannot be written. Check its owner and rights, and its disk.")
         elif not await self.artifacts.room():
@@ -69,19 +64,27 @@ class Readiness:
             problems.append("The state cannot be written. Check [storage] state: the folder, its rights and its disk.")
         return problems, warnings
 
-    async def _javascript_runtime(self) -> str:
-        """Asked once: it takes a process start."""
-        if self._runtime is None:
-            self._runtime = await ytdlp.javascript_runtime()
-        return self._runtime
-
 
 REINSTALL_FFMPEG = f"install it again: `{pip_install('--force-reinstall imageio-ffmpeg')}`"
 _NEWEST_YTDLP = pip_install("--upgrade 'yt-dlp[default,deno]'")
 UPDATE_YTDLP = f"Update it: `{_NEWEST_YTDLP}`, then restart the server."
+BROKEN_PLUGIN = "A plugin of yt-dlp cannot be imported; the log of the start names it. Update or remove its package."
 NO_RUNTIME = (
     f"yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. Install its own: `{_NEWEST_YTDLP}`."
 )
+
+
+def ytdlp_warnings(versions: ytdlp.Versions) -> list[str]:
+    """What is amiss with yt-dlp and what it works with, each in a sentence that says what to do."""
+    found = []
+    age = ytdlp_age(versions.ytdlp)
+    if age is not None and age > OLD_AFTER_DAYS:
+        found.append(f"yt-dlp {versions.ytdlp} is {age} days old. {UPDATE_YTDLP}")
+    if not versions.runtime:
+        found.append(NO_RUNTIME)
+    if versions.plugin_errors:
+        found.append(BROKEN_PLUGIN)
+    return found
 
 
 def ytdlp_age(version: str) -> int | None:

@@ -46,7 +46,7 @@ CAUSES = (
             r"|(unexpected )?error (when )?fetching po token"
         ),
         "YouTube wants a PO token for them",
-        "pass one with --extractor-args youtube:po_token=… in [ytdlp] args; yt-dlp's PO Token Guide says how.",
+        "install 'ytmp3d[pot]' and run its provider, as the README says under Run your own.",
     ),
     Cause(
         re.compile(r"some .* formats have been skipped as they are drm protected|this video is drm protected and only"),

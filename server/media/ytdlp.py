@@ -10,8 +10,9 @@ import dataclasses
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,45 @@ def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list
     return argv
 
 
-async def check(config: Config, cache: Path) -> str:
-    """Prove that yt-dlp can be run and that the operator's arguments are harmless, and return its version.
+@dataclass(frozen=True)
+class Versions:
+    """Which yt-dlp runs, and what with: what was imported, which may differ from what is installed by now."""
+
+    ytdlp: str
+    ejs: str = ""
+    runtime: str = ""
+    """The JavaScript runtime that yt-dlp finds by itself, like `deno 2.9.8`; empty when there is none."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """The version of each package of plugins; empty where a plugin belongs to no package."""
+    plugin_errors: str = ""
+    """What yt-dlp says of plugins that cannot be imported."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For metrics, whose names have no dots and dashes."""
+        return {
+            "yt_dlp": self.ytdlp,
+            "yt_dlp_ejs": self.ejs,
+            "javascript": self.runtime,
+            "plugins": self.named_plugins,
+        }
+
+    @property
+    def named_plugins(self) -> str:
+        return ", ".join(f"{name} {version or '(no package)'}" for name, version in self.plugins.items())
+
+    def __str__(self) -> str:
+        parts = [f"yt-dlp {self.ytdlp}", f"yt-dlp-ejs {self.ejs or 'missing'}", self.runtime or "no JavaScript runtime"]
+        return ", ".join(parts) + (f"; plugins: {self.named_plugins}" if self.plugins else "; no plugins")
+
+
+def preload(config: Config) -> None:
+    """Start importing yt-dlp, and its plugins if they are wanted. Call in the main thread's loop."""
+    process.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
+
+
+async def check(config: Config, cache: Path) -> Versions:
+    """Prove that yt-dlp can be run and that the operator's arguments are harmless, and say which versions run.
 
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
@@ -94,7 +132,7 @@ async def check(config: Config, cache: Path) -> str:
             "ytdlp.args: expected options that change how YouTube is reached (proxy, sleep, extractor-args …), "
             f"found {found}, which would also change: {', '.join(report['changed'])}"
         )
-    return str(report["version"])
+    return Versions(**report["versions"], plugin_errors=report["plugin_errors"])
 
 
 def check_cookies(config: Config) -> None:

@@ -35,7 +35,7 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, session, thumbnails
+from . import description, download, formats, plugins, session, thumbnails
 
 #: Different warnings kept of a run.
 MAX_WARNINGS = 100
@@ -47,13 +47,19 @@ def _nobody_can_be_asked(*_: object, **__: object) -> str:
 
 # yt-dlp would ask at the server's terminal, which stops a process that is not in its foreground.
 getpass.getpass = _nobody_can_be_asked
-yt_dlp.plugins.plugin_dirs.value = []
+_PLUGIN_ERRORS = plugins.load()
 download.install()
 # What every run does once before its first request, done here once for all of them: some 70 ms less for each.
 yt_dlp.parse_options(["--ignore-config"])
 with yt_dlp.YoutubeDL({"quiet": True, "allowed_extractors": ["youtube"]}) as _first:
     for _extractor in _first._ies.values():
         _extractor.suitable("https://www.youtube.com/watch?v=aaaaaaaaaaa")
+#: What was imported above, whatever is installed by now.
+_VERSIONS = {
+    "ytdlp": yt_dlp.version.__version__,
+    "ejs": getattr(yt_dlp.dependencies.yt_dlp_ejs, "version", ""),
+    "plugins": plugins.versions(),
+}
 gc.freeze()
 
 
@@ -195,12 +201,13 @@ def _words(error: Exception) -> str:
 
 
 def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:
-    """Say yt-dlp's version, and which options the operator's `own` change beside `allowed` against those of `base`.
+    """Say which versions run, and which options the operator's `own` change beside `allowed` against those of `base`.
 
     No value of an option is repeated, since it may be a password. The server runs this before it listens, which also
     warms the forkserver.
     """
-    report: dict[str, Any] = {"event": "checked", "version": yt_dlp.version.__version__, "problem": "", "changed": []}
+    report: dict[str, Any] = {"event": "checked", "problem": "", "changed": []}
+    report |= {"versions": {**_VERSIONS, "runtime": _runtime()}, "plugin_errors": _PLUGIN_ERRORS[-4000:]}
     known = yt_dlp.options.create_parser()
     report["named"] = [name for name, _, _ in (word.partition("=") for word in own) if known.has_option(name)]
     complaints = io.StringIO()
@@ -246,10 +253,12 @@ def _last_line(text: str) -> str:
 
 def runtime(events: Connection) -> None:
     """Say which JavaScript runtime yt-dlp finds by itself."""
-    found = ""
+    os.write(events.fileno(), json.dumps({"event": "runtime", "runtime": _runtime()}).encode() + b"\n")
+
+
+def _runtime() -> str:
     with yt_dlp.YoutubeDL({"quiet": True}) as ydl:
         for known in ydl._js_runtimes.values():
             if known and known.info and known.info.supported:
-                found = f"{known.info.name} {known.info.version}"
-                break
-    os.write(events.fileno(), json.dumps({"event": "runtime", "runtime": found}).encode() + b"\n")
+                return f"{known.info.name} {known.info.version}"
+    return ""

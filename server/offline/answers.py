@@ -10,10 +10,12 @@ import json
 from typing import Any
 
 from . import streams, thumbnails
+from .attestation import VISITOR_DATA
 from .behaviours import Formats, Refusal, Reserved
 from .challenge import PLAYER_PATH, SIGNATURE_TIMESTAMP, UNREADABLE_PATH, Challenge
 from .offers import Says
 from .videos import Video
+from .withheld import WEB_PLAYER
 
 JSON = dict[str, Any]
 
@@ -24,7 +26,13 @@ def watch_page(video: Video, entry: Reserved, response: JSON) -> str:
     No title or channel can end a script early: the JSON is all ASCII without ``<``.
     """
     script = UNREADABLE_PATH if entry.formats is Formats.UNSOLVABLE else PLAYER_PATH
-    configuration = {"STS": SIGNATURE_TIMESTAMP, "PLAYER_JS_URL": script, "VISITOR_DATA": "offline"}
+    client = {"clientName": WEB_PLAYER, "clientVersion": "2.20260708.00.00", "visitorData": VISITOR_DATA}
+    configuration = {
+        "STS": SIGNATURE_TIMESTAMP,
+        "PLAYER_JS_URL": script,
+        "VISITOR_DATA": VISITOR_DATA,
+        "INNERTUBE_CONTEXT": {"client": client},
+    }
     return (
         "<!DOCTYPE html><html><head><title>Offline YouTube</title></head><body><script>"
         f"ytcfg.set({_script_json(configuration)});"

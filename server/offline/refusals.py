@@ -212,7 +212,12 @@ REFUSALS = (
     Reserved("x-api-403--", "SOURCE_FORBIDDEN", "The player API answers 403 Forbidden.", api=Api.FORBIDDEN),
     Reserved("x-api-reset", "NETWORK_ERROR", "Every connection for the player API is reset.", api=Api.RESET),
     Reserved("x-sabr-----", "SOURCE_WITHHELD", "Streams by SABR alone.", formats=Formats.SABR),
-    Reserved("x-po-token-", "SOURCE_WITHHELD", "Streams only with a PO token.", formats=Formats.WITH_TOKEN),
+    Reserved(
+        "x-po-token-",
+        "SOURCE_WITHHELD",
+        "Streams only with a PO token, which a plugin of yt-dlp may provide.",
+        formats=Formats.WITH_TOKEN,
+    ),
     Reserved(
         "x-challenge",
         "SOURCE_WITHHELD",

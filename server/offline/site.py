@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import answers, challenge, media, sound, streams, thumbnails, withheld
+from . import answers, attestation, challenge, media, sound, streams, thumbnails, withheld
 from .behaviours import Api, Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
@@ -136,7 +136,7 @@ class Site:
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("id", ""))
-        if entry.formats is not Formats.AUDIO:
+        if entry.formats not in (Formats.AUDIO, Formats.WITH_TOKEN):
             raise web.HTTPNotFound
         if entry.media is Media.RESET:
             media.reset(request)
@@ -164,6 +164,8 @@ class Site:
 
     def _allowed(self, entry: Reserved, request: web.Request) -> bool:
         query = request.query
+        if entry.formats is Formats.WITH_TOKEN:
+            return attestation.passes(query.get("pot", ""))
         if entry.media is Media.FORBIDDEN_FIRST:
             return query.get("attempt", "").endswith(("0", "2", "4", "6", "8"))
         if entry.media is Media.CHALLENGED:

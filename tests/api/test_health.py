@@ -16,6 +16,7 @@ from support.api import KEY, Api, link, watch
 from server import errors
 from server.config import ServerConfig, StorageConfig
 from server.http.context import ARTIFACTS, READINESS
+from server.media import ytdlp
 
 
 async def counted(api: Api) -> dict[str, float]:
@@ -91,7 +92,7 @@ async def test_a_folder_that_cannot_be_written_is_a_problem(
 
 async def test_an_old_ytdlp_is_a_warning_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.app[READINESS], "ffmpeg_path", imageio_ffmpeg.get_ffmpeg_exe())
-    monkeypatch.setattr(api.app[READINESS], "ytdlp_version", "2020.01.02")
+    monkeypatch.setattr(api.app[READINESS], "versions", ytdlp.Versions("2020.01.02", runtime="deno"))
     answer = await api.get("/readyz")
     assert answer.status == 200 and any("yt-dlp 2020.01.02" in warning for warning in answer.json["warnings"])
 

@@ -62,14 +62,22 @@ class Process:
 class ServerProcess:
     """The server whose files are all in `folder`; `start` it as often as you like."""
 
-    def __init__(self, folder: Path, settings: str = "", *, beside: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = "",
+        *,
+        beside: Path | None = None,
+        python: Path | str = sys.executable,
+        **environment: str,
+    ) -> None:
         """`settings` is TOML whose sections add to, or change, `SETTINGS`; its log and the like go `beside`."""
         beside = beside or folder
         self.folder = folder
         self.downloads = folder / "downloads"
         self.mark = uuid.uuid4().hex
         self.port = 0
-        self.interpreter = [sys.executable, "-m", "server"]
+        self.interpreter = [str(python), "-m", "server"]
         self._log = beside.with_suffix(".log")
         self._config = beside.with_suffix(".toml")
         self._config.write_text(_merged(SETTINGS, settings))

@@ -25,7 +25,8 @@ from server.media import readiness, ytdlp
 from server.offline import offline_youtube
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-SUBJECTS = ["ytmp3d", "config", "keys", "ffmpeg", "yt-dlp", "javascript", "state", "downloads", "port", "clock"]
+SUBJECTS = ["ytmp3d", "config", "keys", "ffmpeg", "yt-dlp", "plugins", "javascript", "state", "downloads", "port"]
+SUBJECTS += ["clock"]
 
 
 def written(folder: Path, text: str = "") -> Path:
@@ -165,15 +166,11 @@ async def test_what_is_no_ffmpeg_is_a_problem(program: str) -> None:
 
 
 async def test_an_old_ytdlp_and_a_missing_runtime_are_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def old(*_: object) -> str:
-        return "2020.01.31"
-
-    async def nothing() -> str:
-        return ""
+    async def old(*_: object) -> ytdlp.Versions:
+        return ytdlp.Versions("2020.01.31")
 
     monkeypatch.setattr(ytdlp, "check", old)
-    monkeypatch.setattr(ytdlp, "javascript_runtime", nothing)
-    age, runtime = await gathered(doctor._ytdlp(Config()))
+    age, _, runtime = await gathered(doctor._ytdlp(Config()))
     assert age.level == runtime.level == WARNING
     assert re.match(r"2020\.01\.31 is \d{4,} days old\. Update it: ", age.text)
     assert runtime.text == readiness.NO_RUNTIME

@@ -28,7 +28,7 @@ PUSHED_BACK = (
 #: Words of each message that say which reason it is, for the guest and for the owner.
 WORDS = {
     "x-sabr-----": ("SABR", "another exit"),
-    "x-po-token-": ("PO token", "youtube:po_token="),
+    "x-po-token-": ("PO token", "ytmp3d[pot]"),
     "x-challenge": ("JavaScript challenge", "Deno"),
     "x-unknown--": ("\u201cThis video has gone for a walk\u201d", "update yt-dlp"),
     "x-no-reason": ("gives no reason", "blocked address or an outdated yt-dlp"),
