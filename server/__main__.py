@@ -1,7 +1,6 @@
 """The command `ytmp3d`, and `python -m server` in a checkout.
 
-Each forked child of the command imports this file, so the program itself is imported inside `main`. The file also runs
-where nothing else of ytmp3d does, on an old Python or without the dependencies, to say what to do.
+The file also runs where nothing else of ytmp3d does, on an old Python or without the dependencies, to say what to do.
 """
 
 from __future__ import annotations

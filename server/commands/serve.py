@@ -43,8 +43,6 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 OFFLINE_ARGS = ("--socket-timeout", "3", "--retries", "1")
 #: The name of the key that is made when none is configured.
 AUTOMATIC = "local"
-#: Bytes: a socket's path has at most 104 (macOS), of which multiprocessing adds some 33 to that of its folder.
-_LONGEST_TEMPORARY = 70
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 
 
@@ -158,7 +156,7 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
 async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
     """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
     async with _folder(folder) as own:
-        ytdlp.preload(config)  # its socket is a temporary file
+        ytdlp.preload(config)
         config = dataclasses.replace(
             config,
             storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),
@@ -194,11 +192,10 @@ async def _folder(given: Path | None) -> AsyncIterator[Path]:
 
 
 def _make(folder: Path) -> None:
-    """Also for the temporary files of this process and its children, unless a socket there got too long a path."""
+    """Also for the temporary files of this process and its children."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY:
-        tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
 
 
 class Server:

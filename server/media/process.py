@@ -1,8 +1,8 @@
-"""Child processes; the only file that starts one.
+"""Child processes; the only file that starts one, `forkserver.py` aside, which runs in a process started here.
 
-Two kinds. A *forked* child (yt-dlp) comes warm out of a `multiprocessing` forkserver that has its module imported, and
-leads a process group of its own. A *spawned* child (ffmpeg) is started by the server and may join that group. Each is
-an `async with` block: when the block is left, however it is left, the child has ended and was reaped.
+Two kinds. A *forked* child (yt-dlp) comes warm out of a forkserver (see `forkserver.py`) that has its module imported,
+and leads a process group of its own. A *spawned* child (ffmpeg) is started by the server and may join that group. Each
+is an `async with` block: when the block is left, however it is left, the child has ended and was reaped.
 
 Nothing in these groups has state worth a goodbye (a run works in a folder that is thrown away), so the end is SIGKILL
 at once: that is also what a child that ignores SIGTERM or is stopped needs.
@@ -16,30 +16,30 @@ only write end is in the server, and kills its own group when that pipe ends. A 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import multiprocessing
+import atexit
 import os
-import signal
+import pickle
+import socket
+import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from multiprocessing import connection, forkserver
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from multiprocessing import connection
 
 from .. import completion
 from ..installation import CHECKOUT
+from .forked import Forked as Forked
+from .forked import Pipes
+from .forkserver import NICENESS as NICENESS
+from .forkserver import READY, WORD
+from .spawned import Spawned as Spawned
 
-#: Stderr kept of a child, in bytes: its end, where the reason stands.
-TAIL_BYTES = 8192
 #: A child's event is one line of JSON no longer than this, in bytes.
 LINE_BYTES = 1 << 20
-#: How much lower than the API's the priority of children is, so that it answers while every core encodes.
-NICENESS = 10
-
-_KILL_WAIT = 5.0
-_context = multiprocessing.get_context("forkserver")
+#: Seconds that a forkserver which was let go may take to end.
+_EXIT_TIMEOUT = 10.0
 
 
 class ChildFailed(Exception):
@@ -49,48 +49,6 @@ class ChildFailed(Exception):
         super().__init__(message)
         self.returncode = returncode
         self.stderr = stderr
-
-
-class Spawned:
-    """A running child that the server started. Its stderr is read all along and its end kept."""
-
-    def __init__(self, process: asyncio.subprocess.Process, *, leads_group: bool) -> None:
-        if process.stdout is None or process.stderr is None:
-            raise AssertionError("spawned without pipes")
-        self.pid = process.pid
-        self.stdout = process.stdout
-        self._process = process
-        self._leads_group = leads_group
-        self._tail = bytearray()
-        self._reader = asyncio.create_task(self._read_stderr(process.stderr), name=f"stderr of {process.pid}")
-
-    async def wait(self) -> int:
-        """The exit status, negative for a signal, once the child ended and all its stderr was read."""
-        status = await self._process.wait()
-        await self._reader
-        return status
-
-    @property
-    def stderr(self) -> str:
-        return self._tail.decode(errors="replace").strip()
-
-    async def _read_stderr(self, stream: asyncio.StreamReader) -> None:
-        while chunk := await stream.read(4096):
-            self._tail += chunk
-            del self._tail[:-TAIL_BYTES]
-
-    async def _end(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a group of zombies
-            if self._leads_group:
-                self._leads_group = False  # once it has ended, its number may become another's
-                os.killpg(self.pid, signal.SIGKILL)
-            elif self._process.returncode is None:
-                self._process.kill()
-        # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
-        self._process._transport.close()  # type: ignore[attr-defined]  # there is no public way
-        await self._process.wait()
-        self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -122,13 +80,13 @@ async def spawn(
         return Spawned(process, leads_group=group is None)
 
     try:
-        child = await completion.started(start(), Spawned._end)
+        child = await completion.started(start(), Spawned.end)
     except OSError as error:
         raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
     try:
         yield child
     finally:
-        await completion.finished(child._end())
+        await completion.finished(child.end())
 
 
 async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"", memory: int | None = None) -> bytes:
@@ -152,7 +110,7 @@ async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"", memory
             except TimeoutError:
                 raise ChildFailed(f"{argv[0]} took longer than {timeout:g} s", stderr=child.stderr) from None
             finally:
-                await child._end()
+                await child.end()
                 await feeder
             if status:
                 raise ChildFailed(f"{argv[0]} ended with {status}", returncode=status, stderr=child.stderr)
@@ -173,48 +131,158 @@ def _nice(argv: Sequence[str]) -> list[str]:
     return ["nice", "-n", str(NICENESS), *argv]
 
 
-class Forked:
-    """A running child of the forkserver, leader of the process group `pid`.
+class ForkServer:
+    """A process that imports `module` and then forks warm children. Its start returns at once, blocking only shortly.
 
-    `events` carries its lines; `output` is the read end of the pipe that is its stdout, to hand on to another child and
-    then `close()`.
+    `environment` is set beside the server's own.
     """
 
-    def __init__(self, process: Any, control: Any, events: asyncio.StreamReader, output: Any, link: Any) -> None:
-        self.pid: int = process.pid
-        self.events = events
-        self.output = output
-        self._process = process
-        self._control = control
-        self._link = link
-        self._ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(process.sentinel, self._note_end)
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        self.module = module
+        self.environment = dict(environment)
+        self._children = 0
+        self._retired = False
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            number = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from {__package__}.forkserver import main; main({number}, {module!r})"],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_safe_import_path(), **self.environment},
+                pass_fds=[number],
+                process_group=0,  # a terminal sends its Ctrl-C to a whole group
+            )
 
-    def _note_end(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._process.sentinel)
-        self._ended.set()
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
-    async def wait(self) -> int:
-        """The exit status, negative for a signal, once the child ended."""
-        await self._ended.wait()
-        self._process.join()
-        return int(self._process.exitcode)
-
-    async def _end(self) -> None:
-        self.output.close()
-        self._link.close()
-        self._control.close()
-        # Whatever else is in the group goes too. As long as one member lives its number belongs to no other group;
-        # the leader's parent is the forkserver, which may have reaped it a moment ago.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+    async def fork(self, module: str, function: str, args: tuple[object, ...]) -> Forked:
+        """A child that runs `module.function(events, *args)`. Raises ForkServerEnded."""
+        watched, control = connection.Pipe(duplex=False)
+        received, events = connection.Pipe(duplex=False)
+        output, stdout = connection.Pipe(duplex=False)
+        status, told = connection.Pipe(duplex=False)
+        pipes, handed = Pipes(control, status, received, output), (told, watched, events, stdout)
+        self._children += 1
         try:
-            async with asyncio.timeout(_KILL_WAIT):
-                await self.wait()
+            pid = await asyncio.to_thread(self._request, pickle.dumps((module, function, args)), handed, status)
+        except BaseException:
+            self._child_ended()
+            pipes.close()
+            raise
         finally:
-            asyncio.get_running_loop().remove_reader(self._process.sentinel)
-            with suppress(ValueError):
-                self._process.close()
+            for end in handed:
+                end.close()
+        reader = asyncio.StreamReader(limit=LINE_BYTES)
+        link, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), received
+        )
+        return Forked(pid, pipes, reader, link, self._child_ended)
+
+    def _child_ended(self) -> None:
+        self._children -= 1
+        self._let_go()
+
+    def _request(self, work: bytes, handed: Sequence[connection.Connection], status: connection.Connection) -> int:
+        """The process id of a new child. Blocking. Raises OSError when there can be none now."""
+        reading, writing = os.pipe()
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                try:
+                    socket.send_fds(self._control, [b"f"], [reading, *(end.fileno() for end in handed)])
+                finally:
+                    os.close(reading)
+                pipe.write(work)
+            for end in handed:  # so that the end of the forkserver is the end of the pipe
+                end.close()
+            word = os.read(status.fileno(), WORD.size)
+        except (BrokenPipeError, ConnectionResetError):
+            word = b""
+        if not word:
+            raise ForkServerEnded(self._last_words())
+        (pid,) = WORD.unpack(word)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        return int(pid)
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            said = self._control.recv(8192, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+            return said.removeprefix(READY)[1:].decode(errors="replace").strip()
+        return ""
+
+    def retire(self) -> None:
+        """End the process once its last child has ended."""
+        self._retired = True
+        self._let_go()
+
+    def kill(self) -> None:
+        """End the process at once. Blocks for a moment."""
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _let_go(self) -> None:
+        if self._retired and not self._children:
+            self._control.close()
+            threading.Thread(target=self._reap, name=f"end of forkserver {self.pid}", daemon=True).start()
+
+    def _reap(self) -> None:
+        try:
+            self._process.wait(_EXIT_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class ForkServerEnded(ChildFailed):
+    """The forkserver has ended; `stderr` says why, where its module could not be imported."""
+
+    def __init__(self, why: str) -> None:
+        last = why.splitlines()[-1] if why else "it was killed"
+        super().__init__(f"the process that starts yt-dlp has ended: {last}", stderr=why)
+
+
+def _safe_import_path() -> dict[str, str]:
+    """Variables for a Python without the working directory, where `python -c` would look for modules first.
+
+    A file `yt_dlp.py` in the folder where the command is typed must not run. A checkout is found by its own path.
+    """
+    variables = {"PYTHONSAFEPATH": "1"}
+    if CHECKOUT:
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+    return variables
+
+
+class _Current:
+    """The forkserver that new children come from."""
+
+    def __init__(self) -> None:
+        self.server: ForkServer | None = None
+        self._lock = threading.Lock()
+
+    def take(self, server: ForkServer) -> None:
+        with self._lock:
+            old, self.server = self.server, server
+        if old:
+            old.retire()
+
+    def healed(self, ended: ForkServer) -> ForkServer:
+        """Another in place of one that has ended, if nobody else has started it yet. Blocks for a moment."""
+        with self._lock:
+            if self.server is ended or self.server is None:
+                self.server = ForkServer(ended.module, ended.environment)
+            return self.server
+
+    def end(self) -> None:
+        with self._lock:
+            if self.server:
+                self.server.kill()
+
+
+_current = _Current()
+atexit.register(_current.end)
 
 
 def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
@@ -222,7 +290,6 @@ def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
 
     `environment` is set beside the server's own.
     """
-    os.environ.update(environment or {})
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 takes a thread for every child; 3.12 does this by itself.
         with warnings.catch_warnings():
@@ -230,99 +297,54 @@ def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
             watcher = asyncio.PidfdChildWatcher()
             watcher.attach_loop(asyncio.get_running_loop())
             asyncio.set_child_watcher(watcher)
-    _context.set_forkserver_preload([module])
-    # A terminal sends its Ctrl-C to the forkserver, too, which ignores it by itself only once it has imported.
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _safe_import_path():
-            forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, heard)
+    before, variables = _current.server, dict(environment or {})
+    if before is None or (before.module, before.environment) != (module, variables):
+        _current.take(ForkServer(module, variables))
 
 
-@contextmanager
-def _safe_import_path() -> Iterator[None]:
-    """Start Python without the working directory, where `python -c` would look for modules first.
+async def renew(prove: Callable[[ForkServer], Awaitable[None]]) -> None:
+    """Start a fresh forkserver beside the current one, to take its place once `prove` has returned.
 
-    A file `yt_dlp.py` in the folder where the command is typed must not run. A checkout is found by its own path.
+    What `prove` raises is raised, and then the current one stays. Children of the old one run to their own end.
     """
-    changed = {"PYTHONSAFEPATH": "1"}
-    if CHECKOUT:
-        changed["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
+    old = _started()
+    fresh = await asyncio.to_thread(ForkServer, old.module, old.environment)
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        await prove(fresh)
+    except BaseException:
+        fresh.retire()
+        raise
+    _current.take(fresh)
 
 
 @asynccontextmanager
-async def fork(module: str, function: str, *args: object) -> AsyncIterator[Forked]:
-    """Run `module.function(events, *args)` in a warm child.
+async def fork(module: str, function: str, *args: object, source: ForkServer | None = None) -> AsyncIterator[Forked]:
+    """Run `module.function(events, *args)` in a warm child, of `source` or else of the current forkserver.
 
     `events` is a `Connection`: whole lines written to its descriptor arrive at `Forked.events`. The child's stdin and
-    stderr are the null device. The whole process group has ended when the block is left.
+    stderr are the null device. The whole process group has ended when the block is left. A current forkserver that has
+    ended is replaced; ForkServerEnded is raised when its successor ends at once, too.
     """
-    forked = await completion.started(_fork((module, function), args), Forked._end)
+    forked = await completion.started(_fork(source, module, function, args), Forked.end)
     try:
         yield forked
     finally:
-        await completion.finished(forked._end())
+        await completion.finished(forked.end())
 
 
-async def _fork(target: tuple[str, str], args: tuple[object, ...]) -> Forked:
-    watched, control = _context.Pipe(duplex=False)
-    received, events = _context.Pipe(duplex=False)
-    output, stdout = _context.Pipe(duplex=False)
-    process = _context.Process(target=_child, args=(target, watched, events, stdout, args), daemon=True)
+async def _fork(source: ForkServer | None, module: str, function: str, args: tuple[object, ...]) -> Forked:
+    server = source or _started()
     try:
-        await asyncio.to_thread(process.start)
-    except BaseException:
-        for end in (control, received, output):
-            end.close()
-        raise
-    finally:
-        for end in (watched, events, stdout):
-            end.close()
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    link, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), received)
-    return Forked(process, control, reader, output, link)
+        return await server.fork(module, function, args)
+    except ForkServerEnded:
+        if source:
+            raise
+    healed = await asyncio.to_thread(_current.healed, server)
+    server.retire()
+    return await healed.fork(module, function, args)
 
 
-def _child(
-    target: tuple[str, str],
-    watched: connection.Connection,
-    events: connection.Connection,
-    stdout: connection.Connection,
-    args: tuple[object, ...],
-) -> None:
-    """In the child: become a group that dies with the server, then do the work, then wait to be ended."""
-    os.setpgid(0, 0)
-    threading.Thread(target=_die_with_the_server, args=(watched,), name="watch the server", daemon=True).start()
-    # The forkserver ends when the last holder of this descriptor does. Only the server shall be one.
-    if (alive := getattr(forkserver._forkserver, "_forkserver_alive_fd", None)) is not None:
-        os.close(alive)
-    os.nice(NICENESS)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(stdout.fileno(), 1)
-    os.dup2(null, 2)
-    os.close(null)
-    stdout.close()
-    module, function = target
-    getattr(importlib.import_module(module), function)(events, *args)
-    sys.stdout.flush()
-    os.dup2(0, 1)
-    events.close()
-    # The watching thread ends this process, and with it the group, when the server lets go.
-    threading.Event().wait()
-
-
-def _die_with_the_server(watched: connection.Connection) -> None:
-    with suppress(EOFError, OSError):
-        watched.recv_bytes()
-    os.killpg(0, signal.SIGKILL)
+def _started() -> ForkServer:
+    if _current.server is None:
+        raise RuntimeError("no child can be forked before `preload`")
+    return _current.server

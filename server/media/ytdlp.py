@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,8 @@ from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
 from . import advice, formats, process, reasons, wholeness
+
+log = logging.getLogger(__name__)
 
 CHILD = f"{__package__}.ytdlp_child"
 
@@ -113,14 +116,20 @@ def preload(config: Config) -> None:
     process.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
 
 
-async def check(config: Config, cache: Path) -> Versions:
+async def check(config: Config, cache: Path, source: process.ForkServer | None = None) -> Versions:
     """Prove that yt-dlp can be run and that the operator's arguments are harmless, and say which versions run.
+
+    `source` is the forkserver to look at, if not the current one.
 
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
     base, own = options(config, cache=cache), list(config.ytdlp.args)
-    async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET) as child:
-        report = await _event(child)
+    try:
+        async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET, source=source) as child:
+            report = await _event(child)
+    except process.ForkServerEnded as error:
+        log.debug("yt-dlp cannot be imported: %s", error.stderr)
+        report = None
     if report is None:
         again = pip_install("--force-reinstall 'yt-dlp[default,deno]'")
         raise ConfigError(f"yt-dlp cannot be imported. Install it again: {again}")

@@ -222,7 +222,7 @@ class ServerProcess:
         return [process for process in processes if process.pid in family - {self.pid}]
 
     def forkserver(self) -> Process:
-        return next(p for p in self.descendants() if p.parent == self.pid and "multiprocessing.forkserver" in p.command)
+        return next(p for p in self.descendants() if p.parent == self.pid and ".forkserver import main" in p.command)
 
     def running_ytdlp(self) -> list[Process]:
         forkserver = self.forkserver().pid

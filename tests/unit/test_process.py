@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.waiting import SOON
 
-from server.media import process
+from server.media import process, spawned
 
 #: Works in the forked children of these tests, see `children.py`.
 CHILDREN = "support.children"
@@ -21,7 +21,8 @@ CHILDREN = "support.children"
 
 @pytest.fixture(autouse=True)
 async def preloaded() -> AsyncIterator[None]:
-    process.preload("json")
+    tests = Path(__file__).parents[1]
+    process.preload("json", {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"})
     yield
 
 
@@ -47,7 +48,7 @@ async def test_run_carries_the_end_of_stderr_and_the_status() -> None:
     with pytest.raises(process.ChildFailed) as failed:
         await process.run(["sh", "-c", "seq 100000 >&2; echo the reason >&2; exit 3"], timeout=SOON)
     assert failed.value.returncode == 3
-    assert failed.value.stderr.endswith("the reason") and len(failed.value.stderr) <= process.TAIL_BYTES
+    assert failed.value.stderr.endswith("the reason") and len(failed.value.stderr) <= spawned.TAIL_BYTES
 
 
 async def test_a_program_that_is_not_there_is_a_failure() -> None:
@@ -142,9 +143,63 @@ async def test_a_forkserver_that_was_killed_is_replaced() -> None:
         assert await child.events.readline() == b"two\n"
 
 
+async def test_a_forkserver_needs_no_file_that_anybody_could_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those who clean /tmp do."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    async def prove(fresh: process.ForkServer) -> None:
+        async with process.fork(CHILDREN, "speak", "one", source=fresh) as child:
+            assert await child.events.readline() == b"one\n"
+            assert list(tmp_path.iterdir()) == []
+
+    await process.renew(prove)
+
+
+async def test_a_fresh_forkserver_takes_over_and_running_work_ends_on_the_old() -> None:
+    def parent(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    async def prove(fresh: process.ForkServer) -> None:
+        async with process.fork(CHILDREN, "speak", "fresh", source=fresh) as child:
+            assert await child.events.readline() == b"fresh\n" and parent(child.pid) == fresh.pid
+
+    async with process.fork(CHILDREN, "with_a_grandchild") as running:
+        await running.events.readline()
+        old = parent(running.pid)
+        await process.renew(prove)
+        async with process.fork(CHILDREN, "speak", "new") as child:
+            assert await child.events.readline() == b"new\n"
+            assert parent(child.pid) != old
+        assert alive(running.pid) and alive(old)
+    await gone(running.pid, old)
+
+
+async def test_the_old_forkserver_stays_where_the_fresh_one_is_not_proven() -> None:
+    refused: list[int] = []
+
+    async def prove(fresh: process.ForkServer) -> None:
+        refused.append(fresh.pid)
+        raise ValueError("not good")
+
+    with pytest.raises(ValueError, match="not good"):
+        await process.renew(prove)
+    await gone(*refused)
+    async with process.fork(CHILDREN, "speak", "old") as child:
+        assert await child.events.readline() == b"old\n"
+
+
+async def test_a_module_that_cannot_be_imported_is_a_failure_that_says_why() -> None:
+    process.preload("no_such_module")
+    with pytest.raises(process.ForkServerEnded, match="No module named 'no_such_module'"):
+        async with process.fork(CHILDREN, "speak", "one"):
+            pass
+
+
 SERVER = """
 import asyncio, os, sys
-from server.media import process
+from server.media import process, spawned
 
 async def main():
     process.preload("json")

@@ -1,0 +1,144 @@
+"""What runs in the forkserver: a process that has a module imported and forks a child of itself whenever it is asked.
+
+`process.py` starts it, holds the other end of its socket, and asks by sending a byte with descriptors: a pipe with the
+pickled work, a pipe for what becomes of the child, and the child's own. The socket has no name in the file system that
+anybody could remove. When the server closes its end or dies, the forkserver ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+#: How much lower than the API's the priority of children is, so that it answers while every core encodes.
+NICENESS = 10
+#: First in the socket, once the module is imported; else what is wrong follows in words.
+READY, FAILED = b"+", b"-"
+#: What is written of a child: its process id or a negative errno, later its exit status, negative for a signal.
+WORD = struct.Struct("q")
+#: Descriptors that come with a request: work, status, watched, events, stdout.
+_DESCRIPTORS = 5
+
+
+def main(descriptor: int, module: str) -> None:
+    """Import `module`, then fork until the other end of the socket `descriptor` is closed."""
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        importlib.import_module(module)
+    except BaseException:  # also what ends a program: whatever it is, the server is to know
+        with suppress(OSError):
+            control.sendall(FAILED + traceback.format_exc()[-4000:].encode(errors="replace"))
+        return
+    with suppress(BrokenPipeError):
+        control.sendall(READY)
+        _Forking(control).serve()
+
+
+class _Forking:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._statuses: dict[int, int] = {}
+        # A signal between two calls must wake the next one.
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        while True:
+            readable, _, _ = select.select([self._control, self._woken], [], [])
+            with suppress(BlockingIOError):
+                self._woken.recv(4096)
+            self._reap()
+            if self._control in readable:
+                asked, descriptors, _, _ = socket.recv_fds(self._control, 1, _DESCRIPTORS)
+                if not asked:
+                    return
+                self._fork(descriptors)
+
+    def _fork(self, descriptors: list[int]) -> None:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        work, status, *own = descriptors
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -(error.errno or 1)
+        if pid == 0:
+            self._become_child(work, status, own)
+        _tell(status, pid)
+        if pid > 0:
+            self._statuses[pid] = status
+        else:
+            os.close(status)
+        for descriptor in (work, *own):
+            os.close(descriptor)
+
+    def _become_child(self, work: int, status: int, own: list[int]) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for end in (self._control, self._woken, self._wake):
+                end.close()
+            for descriptor in (status, *self._statuses.values()):
+                os.close(descriptor)
+            _child(work, *own)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        while self._statuses:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            descriptor = self._statuses.pop(pid)
+            _tell(descriptor, os.waitstatus_to_exitcode(status))
+            os.close(descriptor)
+
+
+def _tell(descriptor: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # nobody waits for it any more
+        os.write(descriptor, WORD.pack(number))
+
+
+def _child(work: int, watched: int, events: int, stdout: int) -> None:
+    """Become a group that dies with the server, then do the work, then wait to be ended."""
+    os.setpgid(0, 0)
+    threading.Thread(target=_die_with_the_server, args=(watched,), name="watch the server", daemon=True).start()
+    os.nice(NICENESS)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(stdout, 1)
+    os.dup2(null, 2)
+    os.close(null)
+    os.close(stdout)
+    with os.fdopen(work, "rb") as file:
+        module, function, args = pickle.load(file)  # noqa: S301  # the server wrote it
+    speaking = Connection(events, readable=False)
+    getattr(importlib.import_module(module), function)(speaking, *args)
+    sys.stdout.flush()
+    os.dup2(0, 1)
+    speaking.close()
+    # The watching thread ends this process, and with it the group, when the server lets go.
+    threading.Event().wait()
+
+
+def _die_with_the_server(watched: int) -> None:
+    os.read(watched, 1)
+    os.killpg(0, signal.SIGKILL)
