@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -38,7 +39,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import ffmpeg, ytdlp
+from .media import ffmpeg, process, updates, ytdlp
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -128,6 +129,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
         ffmpeg_path, versions = "ffmpeg", ytdlp.Versions("unknown", runtime="unknown")
+        real, before = run is None, await asyncio.to_thread(updates.installed)
         if run is None:
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
             run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, metrics.stage).run
@@ -140,8 +142,12 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )
-        app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state)
+        readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state)
         metrics.tools(versions.labels)
+        if real:
+            readiness.updates = _updates(config, readiness, metrics)
+            watch = readiness.updates.watch(before)
+            await stack.enter_async_context(_background(app, watch, "watch installed packages"))
         await engine.restore(rows[records.TABLE], found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
@@ -164,6 +170,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _updates(config: Config, readiness: Readiness, metrics: Metrics) -> updates.Updates:
+    async def check(fresh: process.ForkServer) -> ytdlp.Versions:
+        return await ytdlp.check(config, config.storage.state / "yt-dlp-cache", fresh)
+
+    def adopt(versions: ytdlp.Versions) -> None:
+        readiness.versions = versions
+        metrics.tools(versions.labels)
+
+    return updates.Updates(check, adopt)
+
+
 async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path]:
     """ffmpeg, the versions of yt-dlp, the bundle of authorities and yt-dlp's cache; each proven to work. May raise."""
     ytdlp.preload(config)
@@ -177,7 +194,7 @@ async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path
 
 
 @asynccontextmanager
-async def _background(app: web.Application, work: Awaitable[None], name: str) -> AsyncIterator[None]:
+async def _background(app: web.Application, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Do `work` all along. Without it the server is no server, so if it fails, the server stops."""
 
     async def guarded() -> None:
@@ -194,3 +211,4 @@ async def _background(app: web.Application, work: Awaitable[None], name: str) ->
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        work.close()  # cancelled before its first step, the task has never begun it

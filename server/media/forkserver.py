@@ -41,7 +41,7 @@ def main(descriptor: int, module: str) -> None:
         with suppress(OSError):
             control.sendall(FAILED + traceback.format_exc()[-4000:].encode(errors="replace"))
         return
-    with suppress(BrokenPipeError):
+    with suppress(ConnectionError):  # the server died
         control.sendall(READY)
         _Forking(control).serve()
 

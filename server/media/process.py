@@ -237,11 +237,11 @@ class ForkServer:
 
 
 class ForkServerEnded(ChildFailed):
-    """The forkserver has ended; `stderr` says why, where its module could not be imported."""
+    """The forkserver has ended; `reason` and, whole, `stderr` say why, where its module could not be imported."""
 
     def __init__(self, why: str) -> None:
-        last = why.splitlines()[-1] if why else "it was killed"
-        super().__init__(f"the process that starts yt-dlp has ended: {last}", stderr=why)
+        self.reason = why.splitlines()[-1] if why else "it was killed"
+        super().__init__(f"the process that starts yt-dlp has ended: {self.reason}", stderr=why)
 
 
 def _safe_import_path() -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..installation import pip_install
 from ..storage.artifacts import Artifacts
 from ..storage.state import State
 from . import ffmpeg, process, ytdlp
+from .updates import Updates
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Readiness:
     ffmpeg_path: str
     artifacts: Artifacts
     state: State
+    updates: Updates | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
     _said_until: float = field(default=-math.inf, init=False)
@@ -52,6 +54,8 @@ class Readiness:
         problems: list[str] = []
         warnings: list[str] = []
         warnings += ytdlp_warnings(self.versions)
+        if self.updates and self.updates.problem:
+            warnings.append(self.updates.problem)
         try:
             await ffmpeg.version(self.ffmpeg_path)
         except process.ChildFailed as error:
@@ -67,7 +71,7 @@ class Readiness:
 
 REINSTALL_FFMPEG = f"install it again: `{pip_install('--force-reinstall imageio-ffmpeg')}`"
 _NEWEST_YTDLP = pip_install("--upgrade 'yt-dlp[default,deno]'")
-UPDATE_YTDLP = f"Update it: `{_NEWEST_YTDLP}`, then restart the server."
+UPDATE_YTDLP = f"Update it: `{_NEWEST_YTDLP}`; a running server uses it soon."
 BROKEN_PLUGIN = "A plugin of yt-dlp cannot be imported; the log of the start names it. Update or remove its package."
 NO_RUNTIME = (
     f"yt-dlp finds no JavaScript runtime, so most videos' formats stay locked. Install its own: `{_NEWEST_YTDLP}`."

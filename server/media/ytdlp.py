@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -24,8 +23,6 @@ from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
 from . import advice, formats, process, reasons, wholeness
-
-log = logging.getLogger(__name__)
 
 CHILD = f"{__package__}.ytdlp_child"
 
@@ -124,15 +121,15 @@ async def check(config: Config, cache: Path, source: process.ForkServer | None =
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
     base, own = options(config, cache=cache), list(config.ytdlp.args)
+    why = "its check ended early"
     try:
         async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET, source=source) as child:
             report = await _event(child)
     except process.ForkServerEnded as error:
-        log.debug("yt-dlp cannot be imported: %s", error.stderr)
-        report = None
+        report, why = None, error.reason
     if report is None:
         again = pip_install("--force-reinstall 'yt-dlp[default,deno]'")
-        raise ConfigError(f"yt-dlp cannot be imported. Install it again: {again}")
+        raise ConfigError(f"yt-dlp cannot be imported ({why}). Install it again: {again}")
     found = " ".join(report["named"]) or "none"
     if report["problem"]:
         raise ConfigError(f"ytdlp.args: expected options of yt-dlp that work here, found {found}: {report['problem']}")

@@ -20,7 +20,7 @@ PATTERNS = {name: value.replace(",", " ").split() for name, value in SETUP["opti
 FOR_DEVELOPERS = {"README.md"}
 
 #: Nothing that makes YouTube work is held back in CI.
-FLOATING = {"yt-dlp", "yt-dlp-ejs", "deno"}
+FLOATING = {"yt-dlp", "yt-dlp-ejs", "deno", "bgutil-ytdlp-pot-provider"}
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

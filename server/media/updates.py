@@ -1,0 +1,134 @@
+"""Notices that yt-dlp, a plugin or what it works with was changed on disk, and has new work done by what is there now.
+
+A fresh forkserver is started beside the old one and has to pass the same check as at the server's start. Then new work
+goes to it, and running work ends on the old one. If it does not pass, the old one stays, and the owner is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import site
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from ..config import ConfigError
+from . import process, ytdlp
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+INTERVAL = 15.0
+#: Seconds without a further change after which an installation is taken to be complete.
+SETTLED = 3.0
+#: Seconds that a fresh yt-dlp has for its check.
+CHECK_TIMEOUT = 60.0
+#: What the owner is told while what is installed is not what runs.
+KEPT_OLD = "The yt-dlp that is installed now does not work, so the one from before goes on. Install another."
+RESTART = "ytmp3d itself was updated. Restart the server."
+
+#: When each package, and each plugin, was last changed.
+State = dict[str, int]
+
+
+class Updates:
+    """Follows what is installed.
+
+    `check` proves what a forkserver has imported and says its versions; `adopt` is told those that run from then on.
+    `problem` is what the owner should know, empty when there is nothing.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[process.ForkServer], Awaitable[ytdlp.Versions]],
+        adopt: Callable[[ytdlp.Versions], None],
+    ) -> None:
+        self.problem = ""
+        self._check = check
+        self._adopt = adopt
+
+    async def watch(self, known: State) -> None:
+        """Look for ever. `known` is the state before yt-dlp was imported."""
+        while True:
+            found = await asyncio.to_thread(installed)
+            if found == known:
+                await asyncio.sleep(INTERVAL)
+                continue
+            await asyncio.sleep(SETTLED)
+            if await asyncio.to_thread(installed) == found:
+                await self._follow(_changed(known, found))
+                known = found
+
+    async def _follow(self, changed: set[str]) -> None:
+        if any(name.startswith("ytmp3d-") for name in changed):
+            # The fresh forkserver would import the new ytmp3d, which may speak differently to its server.
+            self._tell(RESTART)
+            return
+        running: list[ytdlp.Versions] = []
+
+        async def prove(fresh: process.ForkServer) -> None:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                running.append(await self._check(fresh))
+
+        try:
+            await process.renew(prove)
+        except (ConfigError, process.ChildFailed, OSError) as error:  # a TimeoutError is an OSError
+            self._tell(KEPT_OLD, f"{error or 'its check took too long'}")
+            return
+        self.problem = ""
+        self._adopt(running[0])
+        log.info("packages have changed; from now on: %s", running[0])
+
+    def _tell(self, problem: str, why: str = "") -> None:
+        self.problem = problem
+        log.warning("%s%s", problem, f" ({why})" if why else "")
+
+
+def installed() -> State:
+    """When each package of the environment, and each plugin, was last changed. Blocks for about a millisecond."""
+    state: State = {}
+    for folder in _folders():
+        for entry in _entries(folder):
+            if entry.name.endswith(".dist-info"):
+                state[entry.name] = _changed_at(Path(entry, "RECORD")) or _changed_at(Path(entry))
+        for package in ("yt_dlp", "yt_dlp_ejs"):
+            state[f"{folder}/{package}"] = max(
+                _changed_at(folder / package), _changed_at(folder / package / "version.py")
+            )
+        for kind in _entries(folder / "yt_dlp_plugins"):
+            for entry in _entries(Path(kind)):
+                if entry.name.endswith(".py"):
+                    state[f"{kind.name}/{entry.name}"] = _changed_at(Path(entry))
+    return state
+
+
+def _folders() -> list[Path]:
+    """Where packages are installed, and where yt-dlp is, should that be elsewhere."""
+    folders = [Path(folder) for folder in site.getsitepackages()]
+    importlib.invalidate_caches()
+    found = importlib.util.find_spec("yt_dlp")
+    if found and found.origin:
+        folders.append(Path(found.origin).parent.parent)
+    return list(dict.fromkeys(folders))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _changed_at(path: Path) -> int:
+    """In nanoseconds; 0 where there is nothing."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _changed(before: State, after: State) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
