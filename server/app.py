@@ -39,7 +39,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import ffmpeg, process, updates, ytdlp
+from .media import daily, ffmpeg, process, updates, ytdlp
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -148,6 +148,10 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             readiness.updates = _updates(config, readiness, metrics)
             watch = readiness.updates.watch(before)
             await stack.enter_async_context(_background(app, watch, "watch installed packages"))
+            if config.ytdlp.update == "daily":
+                stamp = storage.state / "updated"
+                work = daily.update_daily(stamp, lambda: bool(engine.workers.busy or len(engine.queue)), _update)
+                await stack.enter_async_context(_background(app, work, "daily update"))
         await engine.restore(rows[records.TABLE], found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
@@ -179,6 +183,15 @@ def _updates(config: Config, readiness: Readiness, metrics: Metrics) -> updates.
         metrics.tools(versions.labels)
 
     return updates.Updates(check, adopt)
+
+
+async def _update() -> None:
+    try:
+        said = await process.run(process.python("-m", __package__, "update"), timeout=daily.TIMEOUT)
+    except process.ChildFailed as error:
+        log.warning("the daily update failed: %s", " | ".join((error.stderr or str(error)).splitlines()))
+    else:
+        log.info("the daily update: %s", " | ".join(said.decode(errors="replace").splitlines()))
 
 
 async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path]:

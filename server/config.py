@@ -84,6 +84,7 @@ class StorageConfig:
 class YtdlpConfig:
     args: tuple[str, ...] = ()
     plugins: bool = True
+    update: str = _choice("", "", "daily")
     proxy: str = ""
     ca_file: Path | None = None
     cookies: Path | None = None

@@ -1,4 +1,4 @@
-"""The commands: `serve`, `demo`, `keys`, `doctor`. Exit status 2 is for what the operator must change."""
+"""The commands: `serve`, `demo`, `keys`, `doctor`, `update`. Exit status 2 is for what the operator must change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_numb
 from ..config_file import load
 from ..installation import program
 from ..printable import printable
-from . import demo, doctor, keys, serve, version
+from . import demo, doctor, keys, serve, update, version
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     _config_option(one)
     one.add_argument("--url", help="also convert this video and show how long each stage takes")
     one.set_defaults(run=_doctor)
+
+    one = commands.add_parser("update", help="install a newer yt-dlp and plugins, and keep them if they work")
+    one.set_defaults(run=lambda _: update.run())
     return whole
 
 

@@ -132,7 +132,8 @@ def _child(work: int, watched: int, events: int, stdout: int) -> None:
         module, function, args = pickle.load(file)  # noqa: S301  # the server wrote it
     speaking = Connection(events, readable=False)
     getattr(importlib.import_module(module), function)(speaking, *args)
-    sys.stdout.flush()
+    if sys.__stdout__:  # the work may have put another in its place
+        sys.__stdout__.flush()
     os.dup2(0, 1)
     speaking.close()
     # The watching thread ends this process, and with it the group, when the server lets go.

@@ -131,6 +131,12 @@ def _nice(argv: Sequence[str]) -> list[str]:
     return ["nice", "-n", str(NICENESS), *argv]
 
 
+def python(*arguments: str) -> list[str]:
+    """The command line of a fresh Python of this environment that finds ytmp3d, and nothing in the working folder."""
+    variables = [f"{name}={value}" for name, value in _safe_import_path().items()]
+    return ["env", *variables, sys.executable, *arguments]
+
+
 class ForkServer:
     """A process that imports `module` and then forks warm children. Its start returns at once, blocking only shortly.
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ..config import ConfigError
-from . import process, ytdlp
+from . import packages, process, ytdlp
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ SETTLED = 3.0
 #: Seconds that a fresh yt-dlp has for its check.
 CHECK_TIMEOUT = 60.0
 #: What the owner is told while what is installed is not what runs.
-KEPT_OLD = "The yt-dlp that is installed now does not work, so the one from before goes on. Install another."
+KEPT_OLD = "The yt-dlp that is installed now does not work, so the one from before goes on. Run `ytmp3d update`."
+INTERRUPTED = "An update of yt-dlp was interrupted. Run `ytmp3d update`, which puts back what works."
 RESTART = "ytmp3d itself was updated. Restart the server."
 
 #: When each package, and each plugin, was last changed.
@@ -53,13 +54,21 @@ class Updates:
         """Look for ever. `known` is the state before yt-dlp was imported."""
         while True:
             found = await asyncio.to_thread(installed)
-            if found == known:
+            if await asyncio.to_thread(self._is_in_pieces) or found == known:
                 await asyncio.sleep(INTERVAL)
                 continue
             await asyncio.sleep(SETTLED)
             if await asyncio.to_thread(installed) == found:
                 await self._follow(_changed(known, found))
                 known = found
+
+    def _is_in_pieces(self) -> bool:
+        """Whether an update has yet to prove itself; one that was killed is told."""
+        if packages.was_interrupted() and self.problem != INTERRUPTED:
+            self._tell(INTERRUPTED)
+        elif self.problem == INTERRUPTED and not packages.is_updating():
+            self.problem = ""
+        return packages.is_updating()
 
     async def _follow(self, changed: set[str]) -> None:
         if any(name.startswith("ytmp3d-") for name in changed):

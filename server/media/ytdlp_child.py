@@ -82,10 +82,14 @@ class _Run:
         self.cover: thumbnails.Fetch | None = None
         self.chosen: dict[str, Any] = {}
         self.outlet = download.Outlet(sys.stdout.buffer)
+        # A plugin that prints must not print into the audio.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
         self._sending = threading.Lock()
 
     def run(self, argv: Sequence[str], url: str) -> None:
         os.environ.update(self.rules["environment"])
+        if bundle := self.rules["environment"].get("SSL_CERT_FILE"):
+            _trust(bundle)
         os.chdir(self.rules["folder"])
         try:
             options = yt_dlp.parse_options(argv).ydl_opts
@@ -179,6 +183,17 @@ class _Run:
         if not message.startswith("["):  # but an extractor's
             return
         self.warning(message)
+
+
+def _trust(bundle: str) -> None:
+    """Have curl_cffi, with which `--impersonate` works, trust the authorities in `bundle`.
+
+    It asks neither for SSL_CERT_FILE nor for yt-dlp's `no-certifi`.
+    """
+    if curl := sys.modules.get("curl_cffi.curl"):
+        curl.DEFAULT_CACERT = bundle  # type: ignore[attr-defined]
+        certifi = sys.modules["certifi"]
+        certifi.where = lambda: bundle  # type: ignore[attr-defined]
 
 
 class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped

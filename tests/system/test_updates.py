@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,6 @@ from support.serverprocess import ROOT, ServerProcess, until
 
 from server.offline import offline_youtube
 
-HERE = Path(sysconfig.get_path("purelib"))
 NEWER = "2026.11.20"
 
 RUN = """
@@ -71,11 +68,7 @@ async def test_a_run_imports_nothing_of_ytdlp_that_the_forkserver_has_not(tmp_pa
 def environment(tmp_path: Path) -> Path:
     """One with a yt-dlp of its own."""
     folder = tmp_path / "venv"
-    environments.make(folder)
-    place = environments.site_packages(folder)
-    (about,) = HERE.glob("yt_dlp-*.dist-info")
-    shutil.copytree(HERE / "yt_dlp", place / "yt_dlp", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(about, place / about.name)
+    environments.with_own_ytdlp(folder)
     return folder
 
 

@@ -1,0 +1,126 @@
+"""`update`: a newer yt-dlp and newer plugins, by pip in this environment; kept only if an offline conversion works."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from ..config import ConfigError
+from ..installation import pip_install
+from ..media import packages, process
+from ..storage import lock
+from . import serve
+
+#: Seconds that pip may take to find out what is new, and to install it.
+PIP_TIMEOUT = 600.0
+#: Seconds that the proof may take.
+PROOF_TIMEOUT = 180.0
+
+
+def run() -> int:
+    """Update, say what became of it; the exit status, 1 when the old versions were put back. Raises ConfigError."""
+    return serve.run(_locked())
+
+
+async def _locked() -> int:
+    for module, what in (("pip", "pip is not in this environment"), ("trustme", "the offline YouTube is missing")):
+        if importlib.util.find_spec(module) is None:
+            wanted = "--upgrade " + _quoted(requirements()) if module == "pip" else "'ytmp3d[offline]'"
+            raise ConfigError(f"{what}. Use: {pip_install(wanted)}")
+    try:
+        held = await asyncio.to_thread(lock.take, Path(sys.prefix), ".ytmp3d-update.lock", "environment")
+    except lock.Locked:
+        raise ConfigError("another update is running") from None
+    except OSError as error:
+        raise ConfigError(f"{sys.prefix} cannot be written: {error.strerror}. Run this as its owner") from error
+    try:
+        await _finish_interrupted()
+        return await _update()
+    finally:
+        os.close(held)
+
+
+async def _finish_interrupted() -> None:
+    """An update that was killed has left its copy of the old versions."""
+    if not packages.is_updating():
+        return
+    print("An earlier update was interrupted.", flush=True)
+    try:
+        print(f"What is installed works: {await _proven()}", flush=True)
+        await asyncio.to_thread(packages.forget)
+    except process.ChildFailed:
+        await asyncio.to_thread(packages.put_back)
+        print("The versions from before it were put back.", flush=True)
+
+
+async def _update() -> int:
+    wanted = await _newer()
+    if not wanted:
+        print("Everything is the newest already.")
+        return 0
+    before = {name: await asyncio.to_thread(packages.version, name) for name in wanted}
+    for name, new in wanted.items():
+        print(f"{name} {before[name] or '(none)'} -> {new}", flush=True)
+    await asyncio.to_thread(packages.keep, wanted)
+    try:
+        await _pip("install", "--no-deps", *(f"{name}=={new}" for name, new in wanted.items()))
+        works = await _proven()
+    except process.ChildFailed as error:
+        await asyncio.to_thread(packages.put_back)
+        print(f"It does not work: {_reason(error)}", file=sys.stderr)
+        print(f"The versions from before were put back. {await _old_works()}", file=sys.stderr)
+        return 1
+    except BaseException:  # Ctrl-C
+        await asyncio.shield(asyncio.to_thread(packages.put_back))
+        raise
+    await asyncio.to_thread(packages.forget)
+    print(f"It works: {works}")
+    return 0
+
+
+async def _newer() -> dict[str, str]:
+    """The packages that pip would install, with their versions."""
+    try:
+        report = await _pip("install", "--dry-run", "--report", "-", "--upgrade", *requirements())
+    except process.ChildFailed as error:
+        command = pip_install("--upgrade " + _quoted(requirements()))
+        raise ConfigError(f"pip cannot find out what is new: {_reason(error)}. By hand it is: {command}") from error
+    found = [one["metadata"] for one in json.loads(report)["install"]]
+    return {packages.normalized(one["name"]): one["version"] for one in found}
+
+
+def requirements() -> list[str]:
+    """What is updated: yt-dlp with what it needs, and the plugins that are installed."""
+    extras = "default,deno" + (",curl-cffi" if packages.version("curl-cffi") else "")
+    return [f"yt-dlp[{extras}]", *packages.plugins()]
+
+
+async def _pip(*arguments: str) -> bytes:
+    command = process.python("-m", "pip", *arguments, "--quiet", "--no-input", "--disable-pip-version-check")
+    return await process.run(command, timeout=PIP_TIMEOUT)
+
+
+async def _proven() -> str:
+    """The versions that run, once a fresh process has converted with them. Raises ChildFailed."""
+    module = f"{__package__}.proof"
+    return (await process.run(process.python("-m", module), timeout=PROOF_TIMEOUT)).decode().strip()
+
+
+async def _old_works() -> str:
+    try:
+        return f"They work: {await _proven()}"
+    except process.ChildFailed as error:
+        return f"They do not work either, so the fault is elsewhere: {_reason(error)}"
+
+
+def _reason(error: process.ChildFailed) -> str:
+    lines = [line for line in error.stderr.splitlines() if line.strip()]
+    return lines[-1].strip().removesuffix(".") if lines else str(error)
+
+
+def _quoted(wanted: list[str]) -> str:
+    return " ".join(f"'{one}'" if "[" in one else one for one in wanted)
