@@ -127,26 +127,28 @@ def test_what_was_accepted_before_the_disk_filled_up_still_ends(disk: Path, new_
     until(lambda: server.staged() == [])
 
 
-def test_the_budget_takes_the_least_recently_used_that_nobody_reads(new_server: NewServer) -> None:
+def test_the_budget_takes_the_least_recently_used_and_its_reader_gets_the_rest(new_server: NewServer) -> None:
     server = new_server("[storage]\ndisk_budget_mb = 10")
     server.start()
-    read, used, unused = (server.convert(f"budget-{n:04}", "high") for n in range(3))
-    for conversion in (read, used, unused):
+    unused, read, used = (server.convert(f"budget-{n:04}", "high") for n in range(3))
+    for conversion in (unused, read, used):
         assert server.finished(conversion)["status"] == "completed"
-    make_large(server, "budget-0000", 6 * MEBIBYTE)
+    make_large(server, "budget-0001", 6 * MEBIBYTE)
+    more = map("budget-{:04}".format, range(3, 40))
+
+    def convert_until_gone(conversion: str) -> None:
+        while server.request("GET", f"/status/{conversion}").status == 200:
+            assert server.finished(server.convert(next(more), "high"))["status"] == "completed"
+
+    server.download(unused)
     with stalled_download(server, read) as response:
-        server.download(unused)
         server.download(used)
-        more = 3
-        while server.request("GET", f"/status/{unused}").status == 200:
-            assert server.finished(server.convert(f"budget-{more:04}", "high"))["status"] == "completed"
-            more += 1
-            assert more < 30
+        convert_until_gone(unused)
         size = sum(path.stat().st_size for path in server.downloads.rglob("*") if path.is_file())
         assert 9 * MEBIBYTE < size <= 10 * MEBIBYTE
-        assert server.request("HEAD", link(unused)).status == 404
+        convert_until_gone(read)
+        assert [server.request("HEAD", link(gone)).status for gone in (unused, read)] == [404, 404]
         assert server.request("HEAD", link(used)).status == 200
-        assert server.request("HEAD", link(read)).status == 200
         assert len(response.read()) == 6 * MEBIBYTE
     assert server.finished(server.convert("budget-0002", "high"))["status"] == "completed"  # made anew
 
