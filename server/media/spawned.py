@@ -47,7 +47,12 @@ class Spawned:
             elif self._process.returncode is None:
                 self._process.kill()
         # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
-        self._process._transport.close()  # type: ignore[attr-defined]  # there is no public way
+        # The whole transport may be closed only afterwards: it would take the exit status from asyncio's watcher.
+        transport: asyncio.SubprocessTransport = self._process._transport  # type: ignore[attr-defined]
+        for pipe in map(transport.get_pipe_transport, (1, 2)):
+            if pipe:
+                pipe.close()
         await self._process.wait()
+        transport.close()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
