@@ -15,6 +15,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
@@ -39,6 +40,9 @@ hypothesis.settings.load_profile("busy")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of clips in the process that starts the workers; they get its name with their environment."""
+    # A container image may turn this off. Then each server that a test starts compiles its hundred modules anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if clips.FOLDER in os.environ:
         return
     folder = os.environ[clips.FOLDER] = tempfile.mkdtemp(prefix="ytmp3d-clips-")
