@@ -60,6 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where xdist does not know the groups, as with pytest 9.2: then each worker makes everything anew."""
+    for item in session.items:
+        if "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker("xdist_group"):
+            assert "@" in item.nodeid, f"pytest {pytest.__version__} and the installed pytest-xdist do not fit"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail in CI what is skipped elsewhere."""
