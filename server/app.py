@@ -40,6 +40,7 @@ from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
 from .media import daily, ffmpeg, process, updates, ytdlp
+from .media.cookies import Cookies
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -129,10 +130,11 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
         ffmpeg_path, versions = "ffmpeg", ytdlp.Versions("unknown", runtime="unknown")
+        cookies = Cookies(config.ytdlp.cookies, storage.state) if config.ytdlp.cookies else None
         real, before = run is None, await asyncio.to_thread(updates.installed)
         if run is None:
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
-            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, metrics.stage).run
+            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, cookies, metrics.stage).run
         engine = app[ENGINE] = Engine(
             run,
             state=state,
@@ -142,7 +144,7 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
         )
-        readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state)
+        readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, cookies)
         metrics.tools(versions.labels)
         if real:
             readiness.updates = _updates(config, readiness, metrics)

@@ -14,16 +14,16 @@ import stat
 import tempfile
 import time
 import urllib.parse
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from http.cookiejar import Cookie, LoadError, MozillaCookieJar
 from pathlib import Path
 
 from ..access.keys import environment_key
 from ..config import Config, ConfigError
 from ..http.listener import listening_sockets
-from ..media import ytdlp
+from ..media import cookie_file, ytdlp
+from ..media.cookies import kept_file
+from ..media.kept_cookies import KeptCookies
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 #: Free space below which conversions soon fail, in bytes.
@@ -58,23 +58,26 @@ def cookies(config: Config) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        found = _youtubes_cookies(path)
-        now, made = time.time(), path.stat().st_mtime
-    except (OSError, ValueError) as error:  # a LoadError is an OSError whose text quotes the line, secret and all
-        why = "not in Netscape's format" if isinstance(error, LoadError | ValueError) else _reason(error)
-        text = f"{path} is no readable cookies.txt ({why}). Export it from a browser again."
-        yield Finding(PROBLEM, "cookies", text)
+        file = cookie_file.read(path)
+    except cookie_file.Spoiled as error:
+        yield Finding(
+            PROBLEM, "cookies", f"{path} is no readable cookies.txt ({error}). Export it from a browser again."
+        )
         return
-    if _others_can_look(path):
+    if file.mode & 0o077:
         yield Finding(WARNING, "cookies", f"others can read it, and with it the account: chmod 600 {path}")
-    fresh = [cookie for cookie in found if not cookie.expires or cookie.expires > now]
-    days = (now - made) / 86_400
+    kept = KeptCookies(kept_file(config.storage.state), writes=False)
+    kept.of_file(file.fingerprint)
+    now = time.time()
+    fresh = [one for one in kept.applied(file.cookies) if one.is_youtubes and not one.has_expired(now)]
+    days = (now - file.modified) / 86_400
     if not fresh:
         yield Finding(PROBLEM, "cookies", f"{path} has no unexpired cookie of youtube.com. Export it again, signed in.")
     elif days > _STALE_DAYS:
         yield Finding(WARNING, "cookies", f"{path} is {days:.0f} days old. Export it again if videos ask to sign in.")
     else:
-        yield Finding(OK, "cookies", f"{path}: {len(fresh)} for youtube.com")
+        renewed = f", {len(kept)} of them renewed by YouTube since" if len(kept) else ""
+        yield Finding(OK, "cookies", f"{path}: {len(fresh)} for youtube.com{renewed}")
 
 
 async def proxy(config: Config) -> AsyncIterator[Finding]:
@@ -172,15 +175,6 @@ def _others_can_look(path: Path) -> bool:
         return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
     except OSError:
         return False
-
-
-def _youtubes_cookies(path: Path) -> list[Cookie]:
-    """Raises OSError or ValueError."""
-    jar = MozillaCookieJar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a broken line it would print a traceback, beside raising LoadError
-        jar.load(str(path), ignore_discard=True, ignore_expires=True)
-    return [cookie for cookie in jar if f".{cookie.domain}".endswith(".youtube.com")]
 
 
 def _is_ytmp3d(host: str, number: int) -> bool:

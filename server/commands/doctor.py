@@ -17,6 +17,7 @@ from ..config_file import load
 from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
+from ..media.cookies import Cookies
 from ..media.pipeline import Pipeline
 from ..printable import printable
 from ..storage.artifacts import Artifacts
@@ -147,6 +148,8 @@ async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
             ffmpeg_path,
             folder / "cache",
             bundle,
+            # A server that runs has what YouTube renewed in memory, too, and alone writes it down.
+            Cookies(config.ytdlp.cookies, config.storage.state, keeps=False) if config.ytdlp.cookies else None,
             lambda stage, took: stages.append((stage, took)),
         ).run
         job = Job(Recipe(video_id, 320))

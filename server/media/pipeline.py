@@ -16,6 +16,7 @@ from ..config import Config
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
 from . import cover, id3, process, ytdlp
+from .cookies import Cookies
 from .encoding import Encoding
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Pipeline:
     ffmpeg: str
     cache: Path
     ca_bundle: Path | None
+    cookies: Cookies | None
     observe: Callable[[str, float], None]
 
     async def run(self, job: Job) -> Artifact:
@@ -53,7 +55,13 @@ class Pipeline:
     async def _convert(self, job: Job, folder: Path) -> Artifact:
         clock = _Stages(job, self.observe)
         async with ytdlp.run(
-            self.config, job.video_id, folder=folder, cache=self.cache, ca_bundle=self.ca_bundle
+            self.config,
+            job.video_id,
+            folder=folder,
+            cache=self.cache,
+            ca_bundle=self.ca_bundle,
+            cookies=self.cookies,
+            name=str(job),
         ) as source:
             job.media = media = await source.media()
             job.touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yt_dlp
@@ -13,6 +14,7 @@ from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
 from . import formats
 from .download import Outlet, Refused
+from .renewals import Renewals
 
 #: Bytes by which a source may differ from the size it announced: YouTube now and then changes the end of a file.
 SIZE_SLACK = 100
@@ -24,14 +26,24 @@ _MOST_KBPS, _MOST_MUXED_KBPS = 2_000, 60_000
 
 
 class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
-    """`outlet` is where the download goes (see `download.install`)."""
+    """`outlet` is where the download goes (see `download.install`).
 
-    def __init__(self, options: dict[str, Any], video_id: str, outlet: Outlet) -> None:
+    `renewed` is where it notes what YouTube changes in its cookies, if it was given any; their file stays as it is.
+    """
+
+    def __init__(self, options: dict[str, Any], video_id: str, outlet: Outlet, renewed: Path | None) -> None:
         self.outlet = outlet
         self._video_id = video_id
+        self._renewals: Renewals | None = None
         super().__init__({**options, "format": self._choose})
         # As yt-dlp's own command does: not every part of it asks the options.
         FFmpegPostProcessor._ffmpeg_location.set(options["ffmpeg_location"])
+        if renewed:
+            self._renewals = Renewals(self.cookiejar, renewed)
+
+    def save_cookies(self) -> None:
+        if self._renewals:
+            self._renewals.save()
 
     def process_ie_result(self, ie_result: dict[str, Any], *args: Any, **named: Any) -> Any:
         """Refuse what is not the asked video: YouTube names a trailer in a paid film's place."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import re
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiofiles
-
 from .. import errors, youtube_url
 from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
-from . import advice, formats, process, reasons, wholeness
+from . import advice, cookie_file, formats, process, reasons, wholeness
+from .cookies import NO_LONGER_VALID, Cookies, Copy
+
+log = logging.getLogger(__name__)
 
 CHILD = f"{__package__}.ytdlp_child"
 
@@ -38,9 +39,6 @@ OPERATOR_MAY_SET = (
     *("sleep_interval_requests", "socket_timeout", "source_address", "twofactor", "usenetrc", "user_agent"),
     *("username", "verbose", "videopassword"),
 )
-
-#: The first line of a cookies file; without it yt-dlp refuses the file, and so every conversion fails.
-_COOKIES = re.compile("#( Netscape)? HTTP Cookie File")
 
 
 def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list[str]:
@@ -147,18 +145,12 @@ def check_cookies(config: Config) -> None:
     if path is None:
         return
     try:
-        with path.open(encoding="utf-8") as file:
-            is_netscape = _COOKIES.match(file.readline())
-        why = "" if is_netscape else "not in Netscape's format"
-    except OSError as error:
-        why = error.strerror or str(error)
-    except UnicodeDecodeError:
-        why = "no text"
-    if why:
+        cookie_file.read(path)
+    except cookie_file.Spoiled as error:
         raise ConfigError(
-            f"{config.file}: ytdlp.cookies: expected a cookies.txt in Netscape's format, found {str(path)!r} ({why}). "
-            'Export it from a browser, or set it to ""'
-        )
+            f"{config.file}: ytdlp.cookies: expected a cookies.txt in Netscape's format, found {str(path)!r} "
+            f'({error}). Export it from a browser, or set it to ""'
+        ) from error
 
 
 def make_ca_bundle(ca_file: Path, bundle: Path) -> None:
@@ -180,9 +172,12 @@ class Run:
     None where it says nothing. After `finish`: `delivered` is whether all came, None where nobody can tell.
     """
 
-    def __init__(self, child: process.Forked, setup: advice.Setup) -> None:
+    def __init__(self, child: process.Forked, name: str, setup: advice.Setup, copy: Copy | None) -> None:
+        """`name` is the work's name in the log."""
         self.child = child
+        self._name = name
         self._setup = setup
+        self._copy = copy
         self.sample_rate: int | None = None
         self.channels: int | None = None
         self.ambisonic = False
@@ -193,6 +188,8 @@ class Run:
     async def media(self) -> Media:
         """What the video is. Raises the JobError that says why there is none."""
         event = await self._event("media")
+        if self._copy:
+            await self._copy.note_accepted()
         self.sample_rate, self.channels = event["sample_rate"], event["channels"]
         media = Media.restored(event["media"])
         self.expectation = wholeness.expectation(event["length"], media.duration, muxed=event["muxed"])
@@ -223,14 +220,22 @@ class Run:
 
     async def _next(self) -> dict[str, Any]:
         event = await _event(self.child)
+        while event and event["event"] == "said":
+            self._hear(event["text"])
+            event = await _event(self.child)
         if event is None:
             raise errors.JobFailed() from process.ChildFailed(f"yt-dlp ended with {await self.child.wait()}")
         if event["event"] == "refused":
             raise _refusal(event["code"]) from process.ChildFailed(event["message"])
         if event["event"] == "failed":
-            cause = process.ChildFailed(event["message"], stderr=event["log"])
+            cause = process.ChildFailed(event["message"])
             raise reasons.failure(event["message"], event["warnings"], self._setup) from cause
         return event
+
+    def _hear(self, words: str) -> None:
+        log.debug("%s yt-dlp: %s", self._name, words)
+        if self._copy and NO_LONGER_VALID in words:
+            self._copy.note_refused()
 
 
 def _refusal(code: str) -> errors.JobError:
@@ -239,11 +244,21 @@ def _refusal(code: str) -> errors.JobError:
 
 @asynccontextmanager
 async def run(
-    config: Config, video_id: str, *, folder: Path, cache: Path, ca_bundle: Path | None
+    config: Config,
+    video_id: str,
+    *,
+    folder: Path,
+    cache: Path,
+    ca_bundle: Path | None,
+    cookies: Cookies | None,
+    name: str = "",
 ) -> AsyncIterator[Run]:
-    """One run for one video, working in `folder`; it has ended when the block is left."""
-    cookies = await _copy_cookies(config.ytdlp.cookies, folder) if config.ytdlp.cookies else None
-    argv = options(config, cache=cache, cookies=cookies) + list(config.ytdlp.args)
+    """One run for one video, working in `folder`; it has ended when the block is left.
+
+    `name` is the work's name in the log, which gets yt-dlp's own words at `debug`.
+    """
+    copy = await cookies.copy(folder) if cookies else None
+    argv = options(config, cache=cache, cookies=copy.path if copy else None) + list(config.ytdlp.args)
     rules = {
         "video_id": video_id,
         "max_duration": config.audio.max_duration,
@@ -251,22 +266,14 @@ async def run(
         # Left to itself, Deno keeps its cache in the home folder, which a service may not have.
         "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
         "folder": str(folder),
+        "renewed": str(copy.renewed) if copy else None,
     }
-    async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
-        yield Run(child, advice.setup(config))
-
-
-async def _copy_cookies(cookies: Path, folder: Path) -> Path:
-    """yt-dlp rewrites its cookies file, and two runs would corrupt it: each gets its own copy."""
-    copy = folder / "cookies.txt"
     try:
-        async with aiofiles.open(cookies, "rb") as source, aiofiles.open(copy, "wb") as target:
-            await target.write(await source.read())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        if error.filename != str(cookies):
-            raise
-        raise errors.CookiesInvalid() from error
-    return copy
+        async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
+            yield Run(child, name or video_id, advice.setup(config), copy)
+    finally:
+        if copy:
+            await copy.keep()
 
 
 async def _event(child: process.Forked) -> dict[str, Any] | None:

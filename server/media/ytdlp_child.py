@@ -9,7 +9,8 @@ already made. It talks to `ytdlp.py` by events, one line of JSON each:
     {"event": "head", "data": the audio's first bytes in base64}
     {"event": "downloaded", "delivered"}            no more will come; whether all came, null where nobody can tell
     {"event": "refused", "code", "message"}         by our own rules: a job error's code or OVERSIZED
-    {"event": "failed", "message", "warnings", "log"}  in yt-dlp's own words; `warnings` is part of the log
+    {"event": "failed", "message", "warnings"}      in yt-dlp's own words
+    {"event": "said", "text"}                       in yt-dlp's own words, each once, as they are said
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import optparse
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,10 +35,12 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, plugins, session, thumbnails
+from . import description, download, formats, plugins, renewals, session, thumbnails
 
-#: Different warnings kept of a run.
-MAX_WARNINGS = 100
+#: Different warnings kept of a run, and different messages handed on.
+MAX_WARNINGS, MAX_SAID = 100, 300
+#: Characters of a message.
+MAX_MESSAGE = 1500
 
 
 def _nobody_can_be_asked(*_: object, **__: object) -> str:
@@ -67,7 +69,7 @@ def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any
     """Run yt-dlp with `argv` on `url`.
 
     `rules`: the `video_id` that must be found there, `max_duration` in seconds, `cover` whether to fetch one,
-    `environment` to set, `folder` to work in.
+    `environment` to set, `folder` to work in, `renewed` where to note changes of the cookies, or null.
     """
     _Run(events, rules).run(argv, url)
 
@@ -76,9 +78,10 @@ class _Run:
     def __init__(self, events: Connection, rules: dict[str, Any]) -> None:
         self.events = events
         self.rules = rules
-        self.log: deque[str] = deque(maxlen=40)
+        self.said: set[str] = set()
         self.warnings: dict[str, None] = {}  # a set in the order of coming
         self.refused: str | None = None
+        self.ydl: session.Session | None = None
         self.cover: thumbnails.Fetch | None = None
         self.chosen: dict[str, Any] = {}
         self.outlet = download.Outlet(sys.stdout.buffer)
@@ -94,7 +97,9 @@ class _Run:
         try:
             options = yt_dlp.parse_options(argv).ydl_opts
             options.update(logger=self, match_filter=self._match)
-            with session.Session(options, self.rules["video_id"], self.outlet) as ydl:
+            renewed = self.rules["renewed"] and Path(self.rules["renewed"])
+            with session.Session(options, self.rules["video_id"], self.outlet, renewed) as ydl:
+                self.ydl = ydl
                 ydl.write_debug = self.hint
                 ydl.add_post_processor(_Announce(self), when="before_dl")
                 ydl.download([url])
@@ -115,11 +120,11 @@ class _Run:
             self.cover.forget()
 
     def _fail(self, message: str) -> None:
+        message = self._clean(message)
         if self.refused:
-            self._send(event="refused", code=self.refused, message=message[:2000])
+            self._send(event="refused", code=self.refused, message=message)
         else:
-            log = "\n".join(self.log)[-6000:]
-            self._send(event="failed", message=message[:2000], warnings=list(self.warnings), log=log)
+            self._send(event="failed", message=message, warnings=list(self.warnings))
 
     def _match(self, info: dict[str, Any], *, incomplete: bool = False) -> str | None:
         status = info.get("live_status")
@@ -138,6 +143,7 @@ class _Run:
             raise download.Refused("TOO_LONG", "longer than allowed")
         self.chosen = info
         session.bound(self.outlet, info, ydl.params["max_filesize"])
+        ydl.save_cookies()
         if look := formats.may_be_ambisonic(info):
             self.outlet.on_head = lambda head: self._send(event="head", data=base64.b64encode(head).decode())
         self._send(
@@ -167,12 +173,13 @@ class _Run:
     def debug(self, message: str) -> None:
         if "larger than max-filesize" in message:
             self.refused = "TOO_LARGE"
-        self.log.append(message[:500])
+        self._say(self._clean(message))
 
     info = debug
 
     def warning(self, message: str) -> None:
-        self.log.append(message[:500])
+        message = self._clean(message)
+        self._say(message)
         if len(self.warnings) < MAX_WARNINGS:
             self.warnings[message[:500]] = None
 
@@ -183,6 +190,20 @@ class _Run:
         if not message.startswith("["):  # but an extractor's
             return
         self.warning(message)
+
+    def _say(self, message: str) -> None:
+        if message.startswith("ffmpeg-location "):  # it is meant to find none
+            return
+        if message and message not in self.said and len(self.said) < MAX_SAID:
+            self.said.add(message)
+            self._send(event="said", text=message)
+
+    def _clean(self, message: str) -> str:
+        """One line, of a bounded length, that holds no cookie."""
+        line = " ".join(message.split())
+        if self.ydl and "cookiejar" in vars(self.ydl):
+            line = renewals.without_secrets(line, self.ydl.cookiejar)
+        return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + " …"
 
 
 def _trust(bundle: str) -> None:

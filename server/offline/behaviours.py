@@ -108,6 +108,16 @@ class Api(enum.Enum):
     """With another video than the one asked for, and so does the page."""
 
 
+class Account(enum.Enum):
+    """What becomes of the cookies of whoever is signed in."""
+
+    LEFT = enum.auto()
+    RENEWED = enum.auto()
+    """Each watch page renews one, and its channel's name says how often that was done before."""
+    SIGNED_OUT = enum.auto()
+    """The watch page takes the sign-in away."""
+
+
 ENORMOUS_BYTES = 8_000_000_000
 FLAKY_BYTES = 1_000_000
 
@@ -150,6 +160,7 @@ class Reserved:
     media: Media = Media.WHOLE
     thumbnail: Thumbnail = Thumbnail.DRAWN
     formats: Formats = Formats.AUDIO
+    account: Account = Account.LEFT
     title: str = ""
     channel: str = ""
     description: str = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import answers, attestation, challenge, media, sound, streams, thumbnails, withheld
+from . import account, answers, attestation, challenge, media, sound, streams, thumbnails, withheld
 from .behaviours import Api, Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
@@ -69,8 +69,11 @@ class Site:
             if entry.thumbnail is Thumbnail.DRAWN:
                 self._studio.start_thumbnail(entry.video_id)  # a cover that comes late is none
         hidden = entry.formats in withheld.WITHHELD
+        shown = account.seen_by(request, shown, entry)
         response = self._handed_out(entry, shown, withheld.WEB_PLAYER) if hidden else answers.description(shown, entry)
-        return web.Response(text=answers.watch_page(shown, entry, response), content_type="text/html")
+        page = web.Response(text=answers.watch_page(shown, entry, response), content_type="text/html")
+        account.answer(request, page, entry)
+        return page
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
         _asked_for(request.match_info["id"])

@@ -98,6 +98,6 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
         await asyncio.to_thread(ytdlp.make_ca_bundle, youtube.ca_file, bundle)
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
-        pipeline = Pipeline(config, artifacts, FFMPEG, folder / "cache", bundle, lambda stage, seconds: None)
+        pipeline = Pipeline(config, artifacts, FFMPEG, folder / "cache", bundle, None, lambda stage, seconds: None)
         yield Workshop(pipeline, youtube_folder / "clips")
         assert not list((folder / "downloads" / ".staging").iterdir())

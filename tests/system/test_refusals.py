@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import pytest
-from support.findings import with_
 from support.serverprocess import ServerProcess
 
-from server import errors
-from server.config import Config
-from server.media import process, ytdlp
-from server.offline import OfflineYouTube, offline_youtube
-
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-
-COOKIES = "# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tTRUE\t2000000000\tLOGIN_INFO\tx\n"
 #: Refusals after which another attempt at once would only make it worse.
 PUSHED_BACK = (
     *("x-bot------", "x-captcha--", "x-sign-in--", "x-reload---", "x-ip-block-", "x-shut-out-", "x-try-later"),
@@ -73,38 +61,3 @@ def test_the_message_says_why_and_what_the_owner_can_do(refused: dict[str, dict[
     guest, _, owner = message.partition(" For the owner: ")
     assert WORDS[video_id][0] in guest
     assert all(words in owner for words in WORDS[video_id][1:])
-
-
-async def attempt(youtube: OfflineYouTube, config: Config, folder: Path, video_id: str) -> errors.JobError | None:
-    """Run yt-dlp up to the download; why it failed."""
-    bundle = folder / "authorities.pem"
-    ytdlp.make_ca_bundle(youtube.ca_file, bundle)
-    settings = dataclasses.replace(config.ytdlp, proxy=youtube.proxy, ca_file=youtube.ca_file)
-    config = dataclasses.replace(config, ytdlp=settings)
-    work = folder / video_id
-    work.mkdir()
-    try:
-        async with ytdlp.run(config, video_id, folder=work, cache=folder / "cache", ca_bundle=bundle) as run:
-            await run.media()
-    except errors.JobError as error:
-        return error
-    return None
-
-
-@pytest.mark.parametrize("spoiled", ["<!DOCTYPE html><html>Sign in</html>\n", '[{"name": "LOGIN_INFO"}]', None])
-async def test_cookies_that_are_spoiled_are_named_and_their_path_is_not(tmp_path: Path, spoiled: str | None) -> None:
-    cookies = tmp_path / "cookies.txt"
-    process.preload(ytdlp.CHILD)
-    async with offline_youtube(tmp_path / "youtube", FFMPEG) as youtube:
-        config = with_("ytdlp", cookies=cookies)
-        cookies.write_text(COOKIES)
-        assert await attempt(youtube, config, tmp_path, "good-cookie") is None
-        asked = await attempt(youtube, config, tmp_path, "x-age------")
-        if spoiled is None:
-            cookies.unlink()
-        else:
-            cookies.write_text(spoiled)
-        error = await attempt(youtube, config, tmp_path, "bad-cookies")
-    assert isinstance(error, errors.CookiesInvalid) and not error.retried
-    assert "[ytdlp] cookies" in error.message and "cookies.txt" not in error.message
-    assert asked and asked.code == "AGE_RESTRICTED" and "set [ytdlp] cookies" not in asked.message

@@ -33,7 +33,7 @@ UNNAMED: Format = {
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     """One for which playlists are gone (404 says 'gone' in the address) or encrypted ('locked')."""
-    made = Session({"ffmpeg_location": "/nowhere", "quiet": True}, "asked-video", Outlet(io.BytesIO()))
+    made = Session({"ffmpeg_location": "/nowhere", "quiet": True}, "asked-video", Outlet(io.BytesIO()), None)
 
     def playlist(one: Format) -> tuple[str, str]:
         if "gone" in one["url"]:
