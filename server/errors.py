@@ -162,12 +162,14 @@ class JobError(Exception):
     `retryable` tells the client whether asking again later can help; `retried` whether the engine itself tries a
     second time at once (never where a retry makes the cause worse). `starved` says that this machine lacked a
     descriptor, memory or a process: the attempt counts for nothing and is made again.
+    `of_source` says that YouTube refused, or could not be reached, as it may do for every video: the log warns of it.
     `text` is for whoever asked for the conversion, `owner` for the server's owner; words of one's own replace both.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
     retried: ClassVar[bool] = False
+    of_source: ClassVar[bool] = False
     text: ClassVar[str]
     owner: ClassVar[str] = ""
 
@@ -255,6 +257,7 @@ class NoAudio(JobError):
 
 class BotCheck(JobError):
     code, retryable = "BOT_CHECK", True
+    of_source = True
     text = (
         "YouTube takes this server for a bot and wants a sign-in or a captcha. "
         "Try again later, or tell the server's owner."
@@ -264,6 +267,7 @@ class BotCheck(JobError):
 
 class CookiesInvalid(JobError):
     code, retryable = "COOKIES_INVALID", True
+    of_source = True
     text = "This server's sign-in to YouTube does not work any more. Try again later, or tell the server's owner."
     owner = "export the cookies from a browser again, to the place that [ytdlp] cookies names; `doctor` checks them."
 
@@ -272,6 +276,7 @@ class SourceWithheld(JobError):
     """The video is there, but none of the audio that YouTube handed out can be fetched by this server."""
 
     code, retryable = "SOURCE_WITHHELD", True
+    of_source = True
     text = (
         "YouTube lists this video but handed this server no audio of it. Try again later, or tell the server's owner."
     )
@@ -282,24 +287,28 @@ class SourceRefused(JobError):
     """YouTube refused in words that nobody here knows yet."""
 
     code, retryable = "SOURCE_REFUSED", True
+    of_source = True
     text = "YouTube does not let this server have the video. Try again later, or tell the server's owner."
     owner = f"{UPDATE_YTDLP}."
 
 
 class SourceForbidden(JobError):
     code, retryable, retried = "SOURCE_FORBIDDEN", True, True
+    of_source = True
     text = "YouTube refused to hand out the audio (HTTP 403). Try again later, or tell the server's owner."
     owner = f"{UPDATE_YTDLP}."
 
 
 class SourceRateLimited(JobError):
     code, retryable = "SOURCE_RATE_LIMITED", True
+    of_source = True
     text = "YouTube is limiting this server's requests. Try again in an hour."
     owner = "add --sleep-requests to [ytdlp] args, or set [ytdlp] proxy to another exit."
 
 
 class NetworkError(JobError):
     code, retryable, retried = "NETWORK_ERROR", True, True
+    of_source = True
     text = "This server could not reach YouTube. Try again later."
     owner = "check the server's network and [ytdlp] proxy; `doctor` tests them."
 

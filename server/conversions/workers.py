@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 #: Too many open files (here or in the whole system), no memory, no more processes.
 _STARVATION = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
+#: Lines of what a failed child said last that the log repeats.
+_LAST_LINES = 8
+
 Run = Callable[[Job], Awaitable[Artifact]]
 
 
@@ -151,8 +154,13 @@ class Workers:
             log.warning("%s was short of something that this machine has too little of: %s", job, cause)
         else:
             unexpected = isinstance(failure, errors.JobFailed)
-            log.info(
-                "%s failed with %s: %s", job, failure.code, cause, exc_info=failure.__cause__ if unexpected else None
+            log.log(
+                logging.WARNING if failure.of_source else logging.INFO,
+                "%s failed with %s: %s",
+                job,
+                failure.code,
+                cause,
+                exc_info=failure.__cause__ if unexpected else None,
             )
         return failure
 
@@ -160,8 +168,8 @@ class Workers:
 def _cause(error: errors.JobError) -> str:
     """What the log says of a failure, in a line."""
     cause = error.__cause__
-    stderr = getattr(cause, "stderr", "")
-    return " | ".join(f"{cause or error.message} {stderr[-500:]}".split("\n"))
+    last = [line.strip() for line in getattr(cause, "stderr", "").splitlines()[-_LAST_LINES:]]
+    return " | ".join(filter(None, [*str(cause or error.message).splitlines(), *last]))
 
 
 def _is_starved(error: BaseException | None) -> bool:

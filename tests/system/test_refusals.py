@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(tmp_path_factory.mktemp("refusals") / "server", "[jobs]\nslots = 2")
+    process = ServerProcess(tmp_path_factory.mktemp("refusals") / "server", '[jobs]\nslots = 2\n[log]\nlevel = "debug"')
     try:
         process.start()
         yield process
@@ -61,3 +62,31 @@ def test_the_message_says_why_and_what_the_owner_can_do(refused: dict[str, dict[
     guest, _, owner = message.partition(" For the owner: ")
     assert WORDS[video_id][0] in guest
     assert all(words in owner for words in WORDS[video_id][1:])
+
+
+def lines_about(server: ServerProcess, video_id: str, words: str) -> list[tuple[str, str]]:
+    """Level and text of the lines of the log that say that of a video."""
+    found = re.findall(rf"^\S+Z (\w+) +job {video_id} \d+ id=\S+ {words}(.*)$", server.log, re.MULTILINE)
+    return [(level, text) for level, text in found]
+
+
+@pytest.mark.parametrize("video_id", WORDS)
+def test_ytdlps_words_are_in_the_log_for_who_asks_for_them_each_once_and_whole(
+    server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
+) -> None:
+    said = lines_about(server, video_id, "yt-dlp: ")
+    texts = [text for _, text in said]
+    assert {level for level, _ in said} == {"debug"} and len(texts) == len(set(texts)) >= 3
+    assert texts[0] == f"[youtube] Extracting URL: https://www.youtube.com/watch?v={video_id}"
+    assert all(text == text.strip() and not text.endswith("…") for text in texts)
+    ((_, cause),) = lines_about(server, video_id, "failed with [A-Z_]+: ")
+    assert cause in texts[-1]
+
+
+@pytest.mark.parametrize("video_id", WORDS)
+def test_a_source_that_refuses_is_a_warning_in_the_log_and_one_video_is_not(
+    server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
+) -> None:
+    ((level, _),) = lines_about(server, video_id, "failed with [A-Z_]+: ")
+    code = refused[video_id]["error"]["code"]
+    assert level == ("warning" if code.startswith("SOURCE_") or code == "BOT_CHECK" else "info")
