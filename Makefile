@@ -10,11 +10,11 @@ demo: .venv/runtime
 run: .venv/runtime
 	@$(BIN)/ytmp3d serve
 
-# Side by side, in as many processes as there are cores.
+# Side by side, in more processes than there are cores: see pytest_xdist_auto_num_workers in tests/conftest.py.
 test: .venv/tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not long'
 
-# What takes too long for every change: an hour of audio, kills at random moments.
+# What takes too long for every change: an hour of audio, kills at random moments, updates, browsers.
 test-long: .venv/tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
 

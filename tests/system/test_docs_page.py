@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from support.browsing import OpenPage, Server
 
 pytest_plugins = ["support.browsing"]
+pytestmark = pytest.mark.long  # a browser
 
 PHONE = {"width": 320, "height": 640}
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from support.browsing import OpenPage, Server
 
 pytest_plugins = ["support.browsing"]
+pytestmark = pytest.mark.long  # a browser
 
 KEY = "test-unlimited"
 SLOW, LONG, PRIVATE, BROKEN, HOSTILE = "x-slow-----", "x-4-minutes", "x-private--", "x-garbage--", "x-badtitle-"
