@@ -16,7 +16,10 @@ from support.serverprocess import Process, ServerProcess, until
 
 from server.offline.catalogue import RESERVED
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc"),
+]
 
 SLOW = "x-slow-----"
 #: Seconds that a job has where the test waits for their end: enough to be heard of on a busy machine.

@@ -60,6 +60,8 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
 }
 """
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def jumping_clock(tmp_path: Path) -> dict[str, str]:

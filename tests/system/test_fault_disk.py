@@ -17,7 +17,10 @@ import pytest
 from conftest import NewServer, SmallDisk
 from support.serverprocess import Answer, ServerProcess, link, open_files, until
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc"),
+]
 
 SLOW = "x-slow-----"
 MEBIBYTE = 1 << 20

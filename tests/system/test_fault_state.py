@@ -18,6 +18,8 @@ from support.serverprocess import Answer, ServerProcess, until
 
 SLOW = "x-slow-----"
 
+pytestmark = pytest.mark.long
+
 
 def state(server: ServerProcess) -> Path:
     return server.folder / "state"

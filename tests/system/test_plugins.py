@@ -47,6 +47,8 @@ class ElsewhereIE(InfoExtractor):
 """,
 }
 
+pytestmark = pytest.mark.long
+
 
 def asked(python: Path, *, cwd: Path = ROOT, **environment: str) -> tuple[list[str], dict[str, str], list[str], str]:
     """The PO token providers and the packages of plugins that a yt-dlp of ours loads, and its extractors."""

@@ -19,7 +19,7 @@ from server.config import AudioConfig
 from server.offline.behaviours import Media, Reserved
 from server.offline.offers import Delivery, Layout, Offer, Says
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 OPUS = Offer(251, codec="opus", kbps=96)
 AAC = Offer(140, sample_rate=44_100)

@@ -15,6 +15,7 @@ COUNT = 1100
 LOG_BYTES = 20_000
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="NOT TESTED: needs Linux's /proc"),
     pytest.mark.skipif(not attacks.own_descriptors(COUNT + 500), reason="NOT TESTED: too few descriptors for a test"),
 ]

@@ -15,6 +15,8 @@ from support.serverprocess import KEY, ServerProcess
 
 BODY = f"POST /convert HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n{{".encode()
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server(new_server: NewServer) -> ServerProcess:
