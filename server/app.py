@@ -65,6 +65,7 @@ ROUTES = (
     ("GET", "/metrics", health.metrics),
     ("GET", "/openapi.json", pages.openapi),
     ("GET", "/docs", pages.docs),
+    ("GET", "/docs/youtube", pages.youtube),
     ("GET", "/", pages.page),
     ("GET", "/static/{name}", pages.asset),
 )

@@ -31,6 +31,11 @@ async def docs(request: web.Request) -> web.StreamResponse:
     return await _asset(request, "docs.html")
 
 
+async def youtube(request: web.Request) -> web.StreamResponse:
+    """`GET /docs/youtube`"""
+    return await _asset(request, "youtube.html")
+
+
 async def openapi(request: web.Request) -> web.StreamResponse:
     """`GET /openapi.json`"""
     return await _asset(request, "openapi.json")

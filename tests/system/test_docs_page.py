@@ -155,3 +155,14 @@ def test_a_description_that_does_not_come_is_said(open_page: OpenPage, server: S
     page.route("**/openapi.json", lambda route: route.fulfill(status=503, body=""))
     page.goto(f"{server.url}/docs")
     expect(page.get_by_role("alert")).to_contain_text("openapi.json was answered 503.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_for_owners_is_reached_from_it_accessible_and_fits_a_phone(open_docs: OpenPage, scheme: str) -> None:
+    page = open_docs(color_scheme=scheme, viewport=PHONE)
+    page.get_by_role("banner").get_by_role("link", name="YouTube asks for proof").click()
+    expect(page.get_by_role("heading", name="YouTube asks for proof")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert_accessible(page, only="color-contrast" if scheme == "dark" else "")
+    page.get_by_role("link", name="API reference").click()
+    expect(page.get_by_role("heading", name="Error codes")).to_be_attached()
