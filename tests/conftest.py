@@ -5,8 +5,8 @@
 - Wait for events (`until`, `Studio.take`, `eventually`), never for a time. A deadline is what a busy machine may need;
   what compares two readings of a clock must hold however slow the machine is.
 - Tests run side by side: port 0, files in `tmp_path`, no shared folder, and no process ended but one's own.
-- `make test` has three minutes on two cores. Mark as `long` what takes over ten seconds of CPU or over a minute, and files
-  that break, attack or update a server, or need a browser; `make test-long` runs these.
+- `make test` has three minutes on two cores. Mark as `long` what takes over ten seconds of CPU or over a minute, and
+  files that break, attack or update a server, or need a browser; `make test-long` runs these.
 - A test that cannot run here skips and says "NOT TESTED: …"; in CI that is a failure (`pytest_runtest_makereport`).
 """
 

@@ -59,6 +59,7 @@ async def spawn(
     group: int | None = None,
     cwd: str | None = None,
     pass_fds: Sequence[int] = (),
+    niceness: int = NICENESS,
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
@@ -68,7 +69,7 @@ async def spawn(
 
     async def start() -> Spawned:
         process = await asyncio.create_subprocess_exec(
-            *_nice(argv),
+            *_nice(argv, niceness),
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -89,7 +90,14 @@ async def spawn(
         await completion.finished(child.end())
 
 
-async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"", memory: int | None = None) -> bytes:
+async def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    memory: int | None = None,
+    niceness: int = NICENESS,
+) -> bytes:
     """What `argv` prints to stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
 
     `memory` is how many bytes of addresses it may use, where the system can hold it to that (Linux can).
@@ -98,7 +106,7 @@ async def run(argv: Sequence[str], *, timeout: float, stdin: bytes = b"", memory
         argv = ["sh", "-c", 'ulimit -d "$0" 2>/dev/null; exec "$@"', str(memory // 1024), *argv]
     read_end, write_end = os.pipe()
     try:
-        async with spawn(argv, stdin=read_end) as child:
+        async with spawn(argv, stdin=read_end, niceness=niceness) as child:
             os.close(read_end)
             read_end = -1
             feeder = asyncio.create_task(asyncio.to_thread(_feed, write_end, stdin), name=f"stdin of {child.pid}")
@@ -126,9 +134,9 @@ def _feed(descriptor: int, data: bytes) -> None:
         pipe.write(data)
 
 
-def _nice(argv: Sequence[str]) -> list[str]:
+def _nice(argv: Sequence[str], niceness: int) -> list[str]:
     """POSIX `nice`: a preexec_fn would not be safe beside the server's threads."""
-    return ["nice", "-n", str(NICENESS), *argv]
+    return ["nice", "-n", str(niceness), *argv] if niceness else [*argv]
 
 
 def python(*arguments: str) -> list[str]:

@@ -94,7 +94,8 @@ class Studio:
 
     async def _run(self, argv: list[str]) -> None:
         async with self._cores:
-            await process.run(argv, timeout=TIMEOUT)
+            # Not at low priority: yt-dlp waits for it some seconds, as for YouTube, however busy the machine is.
+            await process.run(argv, timeout=TIMEOUT, niceness=0)
 
     def _name(self, subject: Clip | str, suffix: str) -> str:
         digest = hashlib.sha256(repr((EDITION, self._ffmpeg, subject)).encode()).hexdigest()

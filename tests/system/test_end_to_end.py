@@ -35,7 +35,7 @@ SUCCESSES = sorted(one.video_id for one in CONVERTED if one.outcome == "complete
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(tmp_path_factory.mktemp("end-to-end") / "server", "[jobs]\nslots = 12")
+    process = ServerProcess(tmp_path_factory.mktemp("end-to-end") / "server", "[jobs]\nslots = 6")
     try:
         process.start()
         yield process
