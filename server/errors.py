@@ -148,6 +148,8 @@ class ShuttingDown(Unavailable):
     code = "SHUTTING_DOWN"
 
 
+#: The page at /docs/youtube.
+PAGE = "the page \u201cYouTube asks for proof\u201d in the docs"
 UPDATE_YTDLP = "update yt-dlp, then run `doctor` with this link"
 SET_COOKIES = "set [ytdlp] cookies to those of an account that may see it."
 SET_PREMIUM_COOKIES = (
@@ -269,7 +271,10 @@ class CookiesInvalid(JobError):
     code, retryable = "COOKIES_INVALID", True
     of_source = True
     text = "This server's sign-in to YouTube does not work any more. Try again later, or tell the server's owner."
-    owner = "export the cookies from a browser again, to the place that [ytdlp] cookies names; `doctor` checks them."
+    owner = (
+        f"export the cookies from a browser again, as {PAGE} says, to the place that [ytdlp] cookies names; "
+        "`doctor` checks them."
+    )
 
 
 class SourceWithheld(JobError):

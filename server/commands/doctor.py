@@ -69,7 +69,10 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
             healthy = healthy and finding.level != PROBLEM
             yield finding
     if url is not None and healthy:
-        yield await _convert(config, url, tools["ffmpeg"])
+        cookies = Cookies(config.ytdlp.cookies, config.storage.state, keeps=False) if config.ytdlp.cookies else None
+        yield await _convert(config, url, tools["ffmpeg"], cookies)
+        for warning in await cookies.warnings() if cookies else []:
+            yield Finding(WARNING, "cookies", warning)
     elif url is not None:
         yield Finding(WARNING, "conversion", "not tried: mend the problems above first")
 
@@ -127,8 +130,8 @@ async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
     yield Finding(OK, "javascript", solver) if has_runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
 
 
-async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
-    """One real conversion in a temporary folder, stage by stage."""
+async def _convert(config: Config, url: str, ffmpeg_path: str, cookies: Cookies | None) -> Finding:
+    """One real conversion in a temporary folder, stage by stage. What YouTube renews is for a server to write down."""
     try:
         video_id = youtube_url.video_id(url)
     except errors.InvalidUrl as error:
@@ -148,8 +151,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str) -> Finding:
             ffmpeg_path,
             folder / "cache",
             bundle,
-            # A server that runs has what YouTube renewed in memory, too, and alone writes it down.
-            Cookies(config.ytdlp.cookies, config.storage.state, keeps=False) if config.ytdlp.cookies else None,
+            cookies,
             lambda stage, took: stages.append((stage, took)),
         ).run
         job = Job(Recipe(video_id, 320))

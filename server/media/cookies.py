@@ -29,7 +29,6 @@ DEFAULT = "default"
 NO_LONGER_VALID = "The provided YouTube account cookies are no longer valid"
 
 _FOLDER = "cookies"
-_EXPORT = "export the cookies from a browser again, to the place that [ytdlp] cookies names; `doctor` checks them."
 
 
 @dataclass
@@ -82,7 +81,8 @@ class Cookies:
                 found = await self._look()
             except Spoiled as error:
                 raise errors.CookiesInvalid(
-                    errors.CookiesInvalid.text, owner=f"the cookies file is spoiled ({error}); {_EXPORT}"
+                    errors.CookiesInvalid.text,
+                    owner=f"the cookies file is spoiled ({error}); {errors.CookiesInvalid.owner}",
                 ) from error
             copy = Copy(folder / "cookies.txt", folder / "cookies.renewed", self, self._kept.of, _is_signed_in(found))
             await completion.finished(asyncio.to_thread(_write, copy.path, cookie_file.text(found)))
@@ -130,8 +130,7 @@ class Cookies:
 
     @property
     def _refusal(self) -> str:
-        advice = "Export them again, from a private window that is then closed."
-        return f"{self._what} no longer valid: YouTube has ended the session. {advice}"
+        return f"{self._what} no longer valid: YouTube has ended the session. Export them again, as /docs/youtube says."
 
     async def _look(self) -> list[Cookie]:
         """The owner's cookies with what was renewed since. Raises Spoiled. The log hears of what is new."""

@@ -15,8 +15,6 @@ from .cookie_file import Key
 
 #: Changes that are kept of a run.
 MAX_CHANGES = 300
-#: Characters of a value from which on it is hidden in what yt-dlp says; a shorter one is a setting, such as a language.
-_SECRET_FROM = 6
 
 
 class Renewals:
@@ -57,11 +55,3 @@ def _columns(cookie: Cookie) -> list[str]:
     name, value = (cookie.name, cookie.value) if cookie.value is not None else ("", cookie.name)
     with_subdomains, secure = ("TRUE" if one else "FALSE" for one in (cookie.domain.startswith("."), cookie.secure))
     return [cookie.domain, with_subdomains, cookie.path, secure, str(cookie.expires or 0), name, value]
-
-
-def without_secrets(words: str, jar: CookieJar) -> str:
-    """`words` without any cookie's value."""
-    for cookie in jar:
-        if cookie.value and len(cookie.value) >= _SECRET_FROM:
-            words = words.replace(cookie.value, "…")
-    return words

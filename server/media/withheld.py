@@ -33,7 +33,7 @@ CAUSES = (
             r"|unable to extract (n|nsig|signature)\b"
         ),
         "the player's JavaScript challenge was not solved",
-        "update yt-dlp together with its Deno, as the README says under Run your own; `doctor` shows which it finds.",
+        "update yt-dlp together with its Deno; `doctor` shows which it finds.",
     ),
     Cause(
         re.compile(r"some .* formats have been skipped as they are missing a url"),
@@ -46,7 +46,7 @@ CAUSES = (
             r"|(unexpected )?error (when )?fetching po token"
         ),
         "YouTube wants a PO token for them",
-        "install 'ytmp3d[pot]' and run its provider, as the README says under Run your own.",
+        f"install 'ytmp3d[pot]' and run its provider, as {errors.PAGE} says.",
     ),
     Cause(
         re.compile(r"some .* formats have been skipped as they are drm protected|this video is drm protected and only"),

@@ -232,6 +232,12 @@ class Run:
             raise reasons.failure(event["message"], event["warnings"], self._setup) from cause
         return event
 
+    async def hear_rest(self) -> None:
+        """Hear what it said that nobody has waited for. Call once the child has ended."""
+        while event := await _event(self.child):
+            if event["event"] == "said":
+                self._hear(event["text"])
+
     def _hear(self, words: str) -> None:
         log.debug("%s yt-dlp: %s", self._name, words)
         if self._copy and NO_LONGER_VALID in words:
@@ -268,10 +274,14 @@ async def run(
         "folder": str(folder),
         "renewed": str(copy.renewed) if copy else None,
     }
+    source: Run | None = None
     try:
         async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
-            yield Run(child, name or video_id, advice.setup(config), copy)
+            source = Run(child, name or video_id, advice.setup(config), copy)
+            yield source
     finally:
+        if source:
+            await source.hear_rest()
         if copy:
             await copy.keep()
 

@@ -35,12 +35,8 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, plugins, renewals, session, thumbnails
-
-#: Different warnings kept of a run, and different messages handed on.
-MAX_WARNINGS, MAX_SAID = 100, 300
-#: Characters of a message.
-MAX_MESSAGE = 1500
+from . import description, download, formats, plugins, session, thumbnails
+from .words import Words
 
 
 def _nobody_can_be_asked(*_: object, **__: object) -> str:
@@ -78,10 +74,8 @@ class _Run:
     def __init__(self, events: Connection, rules: dict[str, Any]) -> None:
         self.events = events
         self.rules = rules
-        self.said: set[str] = set()
-        self.warnings: dict[str, None] = {}  # a set in the order of coming
+        self.words = Words(lambda text: self._send(event="said", text=text))
         self.refused: str | None = None
-        self.ydl: session.Session | None = None
         self.cover: thumbnails.Fetch | None = None
         self.chosen: dict[str, Any] = {}
         self.outlet = download.Outlet(sys.stdout.buffer)
@@ -99,7 +93,7 @@ class _Run:
             options.update(logger=self, match_filter=self._match)
             renewed = self.rules["renewed"] and Path(self.rules["renewed"])
             with session.Session(options, self.rules["video_id"], self.outlet, renewed) as ydl:
-                self.ydl = ydl
+                self.words.jar = ydl.cookiejar
                 ydl.write_debug = self.hint
                 ydl.add_post_processor(_Announce(self), when="before_dl")
                 ydl.download([url])
@@ -120,11 +114,11 @@ class _Run:
             self.cover.forget()
 
     def _fail(self, message: str) -> None:
-        message = self._clean(message)
+        message = self.words.clean(message)
         if self.refused:
             self._send(event="refused", code=self.refused, message=message)
         else:
-            self._send(event="failed", message=message, warnings=list(self.warnings))
+            self._send(event="failed", message=message, warnings=self.words.warnings)
 
     def _match(self, info: dict[str, Any], *, incomplete: bool = False) -> str | None:
         status = info.get("live_status")
@@ -173,15 +167,12 @@ class _Run:
     def debug(self, message: str) -> None:
         if "larger than max-filesize" in message:
             self.refused = "TOO_LARGE"
-        self._say(self._clean(message))
+        self.words.say(message)
 
     info = debug
 
     def warning(self, message: str) -> None:
-        message = self._clean(message)
-        self._say(message)
-        if len(self.warnings) < MAX_WARNINGS:
-            self.warnings[message[:500]] = None
+        self.words.warn(message)
 
     error = warning
 
@@ -190,20 +181,6 @@ class _Run:
         if not message.startswith("["):  # but an extractor's
             return
         self.warning(message)
-
-    def _say(self, message: str) -> None:
-        if message.startswith("ffmpeg-location "):  # it is meant to find none
-            return
-        if message and message not in self.said and len(self.said) < MAX_SAID:
-            self.said.add(message)
-            self._send(event="said", text=message)
-
-    def _clean(self, message: str) -> str:
-        """One line, of a bounded length, that holds no cookie."""
-        line = " ".join(message.split())
-        if self.ydl and "cookiejar" in vars(self.ydl):
-            line = renewals.without_secrets(line, self.ydl.cookiejar)
-        return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + " …"
 
 
 def _trust(bundle: str) -> None:

@@ -20,7 +20,8 @@ from support.waiting import SOON
 from support.workshop import known
 
 from server import errors
-from server.commands import serve
+from server.commands import doctor, serve
+from server.commands.checks import PROBLEM, WARNING
 from server.config import Config, JobsConfig, ServerConfig, StorageConfig, YtdlpConfig
 from server.logs import logging_to_stderr
 from server.media import process, ytdlp
@@ -159,6 +160,18 @@ async def test_no_secret_of_an_account_is_said_whatever_youtube_says(
     assert "Nobody knows …" in caplog.text and SECRET not in caplog.text + str(error.__cause__) + error.message
 
 
+async def test_what_ytdlp_said_is_in_the_log_also_of_a_run_that_was_cut(
+    account: AnAccount, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with account.run(account.opened(), "ordinary---") as run:
+        await run.media()
+        await asyncio.to_thread(os.read, run.child.output.fileno(), 1)
+    said = [record.getMessage() for record in caplog.records if "yt-dlp: " in record.getMessage()]
+    assert "ordinary--- yt-dlp: [youtube] ordinary---: Downloading webpage" in said
+    assert "ordinary--- yt-dlp: [download] Destination: -" in said
+
+
 async def test_an_age_gate_asks_for_no_cookies_that_are_set(account: AnAccount) -> None:
     error = await account.failure(account.opened(), "x-age------")
     assert error.code == "AGE_RESTRICTED" and "set [ytdlp] cookies" not in error.message
@@ -178,6 +191,19 @@ async def test_cookies_that_are_spoiled_are_named_and_their_path_is_not(
     assert "[ytdlp] cookies" in error.message and "cookies.txt" not in error.message
     account.owners.write_text(COOKIES)
     assert await account.channel(cookies, "bad-cookies")
+
+
+async def test_the_doctor_tells_of_a_session_that_youtube_has_ended(account: AnAccount) -> None:
+    config = account.folder / "config.toml"
+    config.write_text(
+        f'[ytdlp]\nproxy = "{account.youtube.proxy}"\nca_file = "{account.youtube.ca_file}"\ncookies = "cookies.txt"\n'
+    )
+    found = [finding async for finding in doctor.examine(config, f"https://youtu.be/{SIGNS_OUT.video_id}")]
+    subjects = [(finding.level, finding.subject) for finding in found]
+    assert subjects[-2:] == [(PROBLEM, "conversion"), (WARNING, "cookies")]
+    assert "COOKIES_INVALID" in found[-2].text and "no longer valid" in found[-1].text
+    assert SECRET not in str(found)
+    assert not list((account.folder / "state").glob("cookies/*"))
 
 
 async def test_a_server_tells_of_its_cookies_and_keeps_them_over_a_restart(
