@@ -32,6 +32,9 @@ _OTHER_KINDS = (
 
 _TRUTH = {True: "TRUE", False: "FALSE"}
 
+#: Of which domains cookies are used: YouTube's, and those of its sign-in. Whoever exports all gives away no others.
+_DOMAINS = (".youtube.com", ".google.com", ".googlevideo.com")
+
 #: Domain, path and name.
 Key = tuple[str, str, str]
 
@@ -54,6 +57,11 @@ class Cookie(NamedTuple):
     @property
     def key(self) -> Key:
         return self.domain, self.path, self.name
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it is for the source, and can stand in a line of a file."""
+        return f".{self.domain}".endswith(_DOMAINS) and "".join(self).isprintable()
 
     @property
     def is_youtubes(self) -> bool:
@@ -99,7 +107,7 @@ def _check_kind(mode: int) -> None:
 
 
 def parsed(data: bytes) -> tuple[Cookie, ...]:
-    """The cookies in `data`, of each key the last. Raises Spoiled where none is YouTube's.
+    """The source's cookies in `data`, of each key the last. Raises Spoiled where none is YouTube's.
 
     A line that is no cookie is left out as yt-dlp does, unless it is the last, by which one knows a file that is not
     written whole.
@@ -112,7 +120,7 @@ def parsed(data: bytes) -> tuple[Cookie, ...]:
     for line in lines:
         cookie = _cookie(line)
         is_broken = cookie is None and not _is_comment(line)
-        if cookie:
+        if cookie and cookie.is_used:
             found[cookie.key] = cookie
     if is_broken:
         raise Spoiled("its last line is broken off")

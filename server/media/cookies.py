@@ -84,9 +84,13 @@ class Cookies:
                     errors.CookiesInvalid.text,
                     owner=f"the cookies file is spoiled ({error}); {errors.CookiesInvalid.owner}",
                 ) from error
-            copy = Copy(folder / "cookies.txt", folder / "cookies.renewed", self, self._kept.of, _is_signed_in(found))
-            await completion.finished(asyncio.to_thread(_write, copy.path, cookie_file.text(found)))
-        return copy
+            return await completion.finished(asyncio.to_thread(self._copied, found, folder))
+
+    def _copied(self, found: list[Cookie], folder: Path) -> Copy:
+        path = folder / "cookies.txt"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start
+            file.write(cookie_file.text(found))
+        return Copy(path, folder / "cookies.renewed", self, self._kept.of, _is_signed_in(found))
 
     async def _keep(self, of: str, renewed: Path) -> None:
         if not self._keeps:
@@ -136,9 +140,7 @@ class Cookies:
         """The owner's cookies with what was renewed since. Raises Spoiled. The log hears of what is new."""
         try:
             found = await self._settled_file()
-            await completion.finished(asyncio.to_thread(self._kept.of_file, found.fingerprint))
-            cookies = self._kept.applied(found.cookies)
-            cookie_file.check_fresh(cookies)
+            cookies = await completion.finished(asyncio.to_thread(self._current, found))
         except Spoiled as error:
             if str(error) != self._spoiled:
                 self._spoiled = str(error)
@@ -147,6 +149,12 @@ class Cookies:
         if self._spoiled:
             self._spoiled = ""
             log.info("%s: they can be used again", self._what)
+        return cookies
+
+    def _current(self, found: CookieFile) -> list[Cookie]:
+        self._kept.of_file(found.fingerprint)
+        cookies = self._kept.applied(found.cookies)
+        cookie_file.check_fresh(cookies)
         return cookies
 
     async def _settled_file(self) -> CookieFile:
@@ -176,11 +184,6 @@ def _is_signed_in(cookies: list[Cookie]) -> bool:
     """As yt-dlp tells it."""
     names = {cookie.name for cookie in cookies if cookie.is_youtubes}
     return "LOGIN_INFO" in names and bool(names & {"SAPISID", "__Secure-1PAPISID", "__Secure-3PAPISID"})
-
-
-def _write(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start
-        file.write(text)
 
 
 def _words(error: Exception) -> str:

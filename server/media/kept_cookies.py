@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 MAX_KEPT = 200
 #: Characters that the columns of a cookie may have together.
 _MAX_COOKIE = 8192
-#: Of which domains cookies are kept: YouTube's, and those of the sign-in.
-_DOMAINS = (".youtube.com", ".google.com")
 #: A moment before any run's, by the system's monotonic clock: that of all that an earlier server has kept.
 _LONG_AGO = -1.0
 
@@ -119,4 +117,5 @@ def _restored(row: Any) -> tuple[Key, Cookie | None]:
 
 
 def _is_kept(key: Key, cookie: Cookie | None) -> bool:
-    return f".{key[0]}".endswith(_DOMAINS) and sum(map(len, cookie or key)) <= _MAX_COOKIE
+    found = cookie or Cookie(key[0], "", key[1], "", "", key[2], "")
+    return found.is_used and sum(map(len, found)) <= _MAX_COOKIE

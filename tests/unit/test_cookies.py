@@ -96,6 +96,12 @@ def test_what_editors_and_exporters_do_to_a_file_harms_nothing(content: str) -> 
     assert ".youtube.com\tTRUE\t/" in cookie_file.text([found])
 
 
+def test_cookies_of_other_sites_are_not_handed_on() -> None:
+    others = "".join(SID.replace(".youtube.com", domain) for domain in (".bank.example", ".evilgoogle.com"))
+    found = parsed((HEAD + others + SID + SID.replace(".youtube.com", "accounts.google.com")).encode())
+    assert {one.domain for one in found} == {".youtube.com", "accounts.google.com"}
+
+
 @pytest.mark.parametrize("expires", ["9" * 400, "tomorrow", "-1", "1e9"])
 def test_a_line_that_would_break_ytdlp_is_left_out(expires: str) -> None:
     odd = SID.replace("4000000000", expires).replace("SID", "ODD")
@@ -203,7 +209,7 @@ def test_what_is_kept_is_bounded_and_of_youtube(tmp_path: Path) -> None:
     kept = KeptCookies(tmp_path / "kept.json")
     kept.of_file("a")
     kept.merge({(domain, "/", "A"): (1, cookie("x", "A", domain=domain)) for domain in ("evil.com", "notyoutube.com")})
-    kept.merge(changed(1, "x" * 10_000))
+    kept.merge(changed(1, "x" * 10_000) | changed(1, "a\tb", "TAB") | changed(1, "a\udc00b", "HALF"))
     assert values(kept) == {}
     for number in range(MAX_KEPT + 10):
         kept.merge(changed(number, "x", f"N{number}"))
