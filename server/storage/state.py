@@ -169,6 +169,7 @@ class State:
         try:
             await self._put_anew(group)
             self._anew_error = None
+            log.info("%s: it has been written anew", self._path)
         except OSError as error:
             now = asyncio.get_running_loop().time()
             self._anew_error, self._anew_after = error, now + _PAUSE * (now - begun)
