@@ -143,6 +143,7 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
     _on_first_signal(lambda _: stop.set())
     async with _port_in(port_file, server.port):
         print(banner, flush=True)
+        _report(server.app[READINESS].versions)
         await stop.wait()
         engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
         if (busy := engine.workers.busy) and grace:
@@ -231,7 +232,6 @@ async def running(
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         async with listening(runner, sockets) as listener:
-            _report(runner.app[READINESS].versions)
             yield Server(runner.app, host, listener.port)
     except asyncio.CancelledError as stopped:
         if runner.app[BROKEN].is_set():

@@ -84,8 +84,11 @@ async def _update() -> int:
 
 async def _newer() -> dict[str, str]:
     """The packages that pip would install, with their versions."""
+    look = ("install", "--dry-run")
     try:
-        report = await _pip("install", "--dry-run", "--report", "-", "--upgrade", *requirements())
+        # When pip cannot reach its index, it takes what is installed for the newest, unless it may not look at that.
+        await _pip(*look, "--ignore-installed", "--no-deps", *requirements())
+        report = await _pip(*look, "--report", "-", "--upgrade", *requirements())
     except process.ChildFailed as error:
         command = pip_install("--upgrade " + _quoted(requirements()))
         raise ConfigError(f"pip cannot find out what is new: {_reason(error)}. By hand it is: {command}") from error

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiofiles
+from aiofiles.threadpool.binary import AsyncBufferedReader
 from aiohttp import web
 
+from .. import completion
 from .behaviours import ENORMOUS_BYTES, FLAKY_BYTES, Media, Reserved
 from .videos import Clip
 
@@ -134,7 +136,8 @@ async def _send(response: web.StreamResponse, path: Path, part: _Part, kbps: int
     clock = asyncio.get_running_loop().time
     began = clock()
     chunk = max(1, int(kbps * 125 * PACE)) if kbps else CHUNK
-    async with aiofiles.open(path, "rb") as file:
+    file = await _open(path)
+    try:
         await file.seek(part.start)
         sent = 0
         while part.start + sent < part.stop:
@@ -145,6 +148,17 @@ async def _send(response: web.StreamResponse, path: Path, part: _Part, kbps: int
             sent += len(piece)
             if kbps:
                 await asyncio.sleep(began + sent / (kbps * 125) - clock())
+    finally:
+        await completion.finished(file.close())
+
+
+async def _open(path: Path) -> AsyncBufferedReader:
+    """Opened, or closed again when the client has gone meanwhile."""
+
+    async def start() -> AsyncBufferedReader:
+        return await aiofiles.open(path, "rb")
+
+    return await completion.started(start(), AsyncBufferedReader.close)
 
 
 def bandwidth(entry: Reserved, rate_kbps: int) -> int:

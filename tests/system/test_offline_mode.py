@@ -13,6 +13,7 @@ import pytest
 import requests
 from support.commandline import Here, Started, started, ytmp3d
 from support.serverprocess import ROOT
+from support.waiting import until
 
 #: Where a mode may be known: what starts it, and what it is configured by.
 MAY_KNOW = {"cli.py", "serve.py", "demo.py", "config.py"}
@@ -84,7 +85,7 @@ def test_a_state_folder_is_found_again(tmp_path: Path) -> None:
 
 def test_the_port_file_holds_the_port_while_the_server_listens(tmp_path: Path) -> None:
     with started(tmp_path / "it", "--offline") as server:
-        assert server.stdout.startswith(f"ytmp3d listens on {server.url}\n")
+        until(lambda: server.stdout.startswith(f"ytmp3d listens on {server.url}\n"))
         assert requests.get(f"{server.url}/readyz", timeout=60).json()["status"] == "ready"
         assert server.stop() == 0
         assert not server.port_file.exists()
@@ -109,7 +110,8 @@ def test_it_listens_beyond_this_machine_only_when_told_to(here: Here, tmp_path: 
     assert refused.returncode == 2 and "Add --allow-remote" in refused.stderr
     host = ("--offline", "--host", "0.0.0.0", "--allow-remote")  # noqa: S104  # what is tested
     with started(tmp_path / "it", *host) as server:
-        assert server.stderr == "warning: anybody who reaches this address can use this server: its keys are public\n"
+        warning = "warning: anybody who reaches this address can use this server: its keys are public\n"
+        until(lambda: server.stderr.startswith(warning))
         elsewhere = server.url.replace("127.0.0.1", "127.0.0.2")  # another address of this machine's
         assert requests.get(f"{elsewhere}/healthz", timeout=60).status_code == 200
         made = server.convert("x-1-second-")

@@ -36,13 +36,15 @@ rules = {
     "cover": True,
     "environment": {"SSL_CERT_FILE": ca_file},
     "folder": folder,
+    "renewed": None,
 }
 read, write = os.pipe()
 told = os.dup(1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 argv = ytdlp.options(config, cache=Path(folder) / "cache")
-ytdlp_child.main(Connection(write, readable=False), argv, "https://www.youtube.com/watch?v=x-js-------", rules)
-os.close(write)
+speaking = Connection(write, readable=False)
+ytdlp_child.main(speaking, argv, "https://www.youtube.com/watch?v=x-js-------", rules)
+speaking.close()
 events = os.fdopen(read).read()
 late = sorted(name for name in set(sys.modules) - before if name.startswith("yt_dlp"))
 os.write(told, json.dumps([events, late]).encode())
