@@ -15,7 +15,10 @@ import pytest
 from conftest import NewServer
 from support.serverprocess import Answer, ServerProcess, open_files, until
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="NOT TESTED: needs Linux's /proc"),
+]
 
 SLOW = "x-slow-----"
 BROKEN = (OSError, http.client.HTTPException)
@@ -62,7 +65,6 @@ class Load:
             self.received[conversion_id] = self.server.download(conversion_id)
 
 
-@pytest.mark.long
 def test_nothing_acknowledged_is_lost_to_kills_at_random_moments(new_server: NewServer) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -124,7 +126,6 @@ def test_an_attempt_cut_by_the_servers_own_end_is_no_failed_attempt(
     assert server.staged() == []
 
 
-@pytest.mark.long
 def test_what_ends_the_server_ten_times_is_given_up(new_server: NewServer) -> None:
     server = new_server("[jobs]\nslots = 1")
     server.start()

@@ -121,6 +121,7 @@ def test_it_listens_beyond_this_machine_only_when_told_to(here: Here, tmp_path: 
 # ---- side by side, and the same everywhere
 
 
+@pytest.mark.long
 def test_servers_side_by_side_share_nothing(tmp_path: Path) -> None:
     with started(tmp_path / "a", "--offline") as one, started(tmp_path / "b", "--offline") as other:
         assert one.url != other.url
@@ -139,6 +140,7 @@ def test_one_state_folder_is_for_one_server(tmp_path: Path) -> None:
         assert server.convert("x-1-second-")["status"] == "completed", "the first is none the worse"
 
 
+@pytest.mark.long
 def test_the_same_id_is_the_same_on_every_server(tmp_path: Path) -> None:
     ids = ("dQw4w9WgXcQ", "x-aac------", "x-scripts--")
 

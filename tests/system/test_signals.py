@@ -14,7 +14,7 @@ import pytest
 from conftest import NewServer
 from support.serverprocess import MARK, ROOT, SOON, all_processes, marked, until
 
-pytestmark = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+pytestmark = [pytest.mark.long, pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])]
 
 
 #: A demo in which one conversion takes ten seconds: by which name, and what is said when it begins.

@@ -142,6 +142,7 @@ def test_the_cover_is_square_and_without_bars(server: ServerProcess, video_id: s
     assert min(max(line) for line in lines) > 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("video_id", ["x-no-thumb-", "x-thumbhang", "x-thumbdrib", "x-thumbjunk", "x-thumbbomb"])
 def test_without_a_thumbnail_there_is_no_cover_and_nothing_is_late(made: Made, video_id: str) -> None:
     done, content = made[video_id]

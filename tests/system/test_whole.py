@@ -24,6 +24,8 @@ from server.offline.clips import Studio
 from server.offline.odd_sources import ODD_SOURCES
 from server.offline.videos import video
 
+pytestmark = pytest.mark.long
+
 FAILURES = {one.video_id: one.outcome for one in ODD_SOURCES if one.outcome != "completed"}
 SUCCESSES = [one.video_id for one in ODD_SOURCES if one.outcome == "completed"]
 #: What is fetched of those that offer several formats, by its itag.
