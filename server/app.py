@@ -20,6 +20,7 @@ from .config import Config
 from .conversions import records
 from .conversions.engine import Engine
 from .conversions.workers import Run
+from .gate import Gate
 from .http import api, downloads, events, health, pages, request_body, server
 from .http.connections import Connections
 from .http.context import (
@@ -40,7 +41,7 @@ from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
 from .media import daily, ffmpeg, process, updates, ytdlp
-from .media.cookies import Cookies
+from .media.exits import Exits, configurations, exits_of
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -77,11 +78,13 @@ def create_app(
     *,
     keys: Mapping[str, Key] | None = None,
     run: Run | None = None,
+    gate: Gate | None = None,
 ) -> web.Application:
     """The whole server. `keys` are accepted beside those of the keys file, by the plain key.
 
-    `run` takes the place of yt-dlp and ffmpeg for who tests what is around them. Starting the application raises
-    ConfigError for what only shows then, and lock.Locked when another server uses the same folders.
+    `run` takes the place of yt-dlp and ffmpeg, and `gate` that of the exits, in tests of what is around them. Starting
+    the application raises ConfigError for what only shows then, and lock.Locked when another server uses the same
+    folders.
     """
     app = web.Application(middlewares=middlewares, client_max_size=request_body.MAX_BYTES)
     app[CONFIG] = config
@@ -104,7 +107,7 @@ def create_app(
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with (
             _keys(app),
-            _conversions(app, run),
+            _conversions(app, run, gate),
             _background(app, app[CONNECTIONS].watch(), "watch connections"),
         ):
             yield
@@ -121,7 +124,7 @@ async def _keys(app: web.Application) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[None]:
+async def _conversions(app: web.Application, run: Run | None, gate: Gate | None) -> AsyncIterator[None]:
     config, metrics = app[CONFIG], app[METRICS]
     storage = config.storage
     async with AsyncExitStack() as stack:
@@ -131,11 +134,11 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
         artifacts = app[ARTIFACTS] = Artifacts(storage.downloads, budget_bytes=storage.disk_budget_mb << 20)
         found = await artifacts.open()
         ffmpeg_path, versions = "ffmpeg", ytdlp.Versions("unknown", runtime="unknown")
-        cookies = Cookies(config.ytdlp.cookies, storage.state) if config.ytdlp.cookies else None
+        exits = Exits(exits_of(config), config.ytdlp.cooldown, observe=metrics.exit_failed)
         real, before = run is None, await asyncio.to_thread(updates.installed)
         if run is None:
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
-            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, cookies, metrics.stage).run
+            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, exits, metrics.stage).run
         engine = app[ENGINE] = Engine(
             run,
             state=state,
@@ -144,8 +147,11 @@ async def _conversions(app: web.Application, run: Run | None) -> AsyncIterator[N
             file_name=config.audio.file_name,
             slots=config.jobs.slots or _cores(),
             metrics=metrics,
+            gate=gate or exits,
         )
-        readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, cookies)
+        for one in exits.all:
+            metrics.exit(one.name, lambda one=one: exits.is_open(one))  # type: ignore[misc]  # mypy and defaults
+        readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
         metrics.tools(versions.labels)
         if real:
             readiness.updates = _updates(config, readiness, metrics)
@@ -206,6 +212,9 @@ async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path
         ca_bundle = config.storage.state / "authorities.pem"
         await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
     path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
+    for _, own in configurations(config):
+        if own.ytdlp.args != config.ytdlp.args:
+            await ytdlp.check(own, cache)
     return path, versions, ca_bundle, cache
 
 

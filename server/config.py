@@ -54,6 +54,7 @@ class JobsConfig:
     keep_hours: int = _number(24, 1, 87_600)
     keep_conversions: int = _number(100_000, 100, 10_000_000)
     retry_pause: int = _number(2, 0, 600)
+    patience: int = _number(600, 0, 86_400)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ class StorageConfig:
 
 
 @dataclass(frozen=True)
+class ExitConfig:
+    """One of several ways to YouTube. What it leaves empty is as `[ytdlp]` says; its `args` come after those there."""
+
+    name: str = ""
+    proxy: str = ""
+    cookies: Path | None = None
+    source_address: str = ""
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class YtdlpConfig:
     args: tuple[str, ...] = ()
     plugins: bool = True
@@ -88,6 +100,8 @@ class YtdlpConfig:
     proxy: str = ""
     ca_file: Path | None = None
     cookies: Path | None = None
+    cooldown: int = _number(60, 0, 3600)
+    exits: tuple[ExitConfig, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,9 @@ class LogConfig:
 @dataclass(frozen=True)
 class OfflineConfig:
     rate_kbps: int = _number(0, 0, 10_000_000)
+    latency_ms: int = _number(0, 0, 60_000)
+    block_after: int = _number(0, 0, 1_000_000)
+    block_seconds: int = _number(60, 1, 86_400)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from . import naming
-from .config import SECTIONS, Config, ConfigError, StorageConfig, whole_number
+from .config import SECTIONS, Config, ConfigError, ExitConfig, StorageConfig, whole_number
 
+#: Ways to YouTube.
+MOST_EXITS = 100
+_EXIT = re.compile(r"exits\[\d+\]\.")
 _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
 #: In an address, however wrong it is; a scheme is left.
 _USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
@@ -65,22 +68,41 @@ def _section_of(name: str, value: Any) -> str | None:
 
 
 def _section(path: Path, section: str, table: dict[str, Any]) -> Any:
-    cls = typing.get_type_hints(Config)[section]
+    return _table(path, typing.get_type_hints(Config)[section], section, table)
+
+
+def _table(path: Path, cls: type, where: str, table: dict[str, Any]) -> Any:
+    """A `cls` of the settings in `table`, which stands at `where` in the file."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for name, value in table.items():
-        key = f"{section}.{name}"
+        key = f"{where}.{name}"
         if name not in fields:
             raise ConfigError(f"{path}: {key}: expected one of {_names(fields)}, found an unknown key")
         try:
             if hints[name] is int:
                 values[name] = whole_number(cls, name, value)
+            elif name == "exits":
+                values[name] = _exits(path, key, value)
             else:
                 values[name] = _value(path, key, value, hints[name], fields[name].metadata)
         except ValueError as expected:
             raise ConfigError(f"{path}: {key}: expected {expected}, found {_found(key, value)}") from None
     return cls(**values)
+
+
+def _exits(path: Path, key: str, value: Any) -> tuple[ExitConfig, ...]:
+    """The tables [[ytdlp.exits]]; ValueError carries what was expected of them together."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise ValueError("tables [[ytdlp.exits]]")
+    exits = tuple(_table(path, ExitConfig, f"{key}[{number}]", one) for number, one in enumerate(value))
+    names = [one.name for one in exits]
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError("a name of its own in each [[ytdlp.exits]]")
+    if len(exits) > MOST_EXITS:
+        raise ValueError(f"at most {MOST_EXITS} [[ytdlp.exits]]")
+    return exits
 
 
 def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
@@ -113,6 +135,14 @@ def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
 
 def _check_text(key: str, value: str) -> None:
     """The few strings with a form of their own; ValueError carries what was expected."""
+    if key.endswith("].name") and not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value):
+        raise ValueError("up to 40 letters, digits, dots, dashes or underscores")
+    key = _EXIT.sub("", key)
+    if key == "ytdlp.source_address" and value:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            raise ValueError('"" or an address of this machine like "192.0.2.7"') from None
     if key == "server.public_url" and value and not _is_url(value, ("http", "https")):
         raise ValueError('"" or an address like "https://mp3.example.org"')
     if key == "ytdlp.proxy" and value and not _is_url(value, ("http", "https", "socks4", "socks5", "socks5h")):
@@ -147,7 +177,7 @@ def _names(names: Any) -> str:
 
 def _found(key: str, value: Any) -> str:
     """What stands there, but nothing in it that may be a password: a word of yt-dlp's, or who uses a proxy."""
-    if key == "ytdlp.args" and type(value) in _KINDS:
+    if _EXIT.sub("", key) == "ytdlp.args" and type(value) in _KINDS:
         return _KINDS[type(value)]
     shown = _USER_INFO.sub(r"\1…@", repr(value)) if not isinstance(value, bool) else str(value).lower()
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -164,6 +164,8 @@ class JobError(Exception):
     `retryable` tells the client whether asking again later can help; `retried` whether the engine itself tries a
     second time at once (never where a retry makes the cause worse). `starved` says that this machine lacked a
     descriptor, memory or a process: the attempt counts for nothing and is made again.
+    `waits` says that nothing is to be had from the source at the moment, and that the work may wait until there is.
+    `of_proxy` says that the way to YouTube failed, before YouTube was asked.
     `of_source` says that YouTube refused, or could not be reached, as it may do for every video: the log warns of it.
     `text` is for whoever asked for the conversion, `owner` for the server's owner; words of one's own replace both.
     """
@@ -179,7 +181,8 @@ class JobError(Exception):
         if message is None and owner is None:
             owner = self.owner
         self.message = (message or self.text) + (f" For the owner: {owner}" if owner else "")
-        self.starved = False
+        self.starved = self.waits = False
+        self.of_proxy = False
         super().__init__(self.message)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,6 +185,7 @@ class Job:
     artifact: Artifact | None = None
     error: JobError | None = None
     revision: int = 0  # counts what a client can see change
+    begun: float = field(default_factory=time.monotonic)  # when it was first wanted, in this process
     changed: Change = field(default_factory=Change)
     on_change: Callable[[Conversion], None] = field(default=lambda conversion: None)
     _status: Status = Status.QUEUED

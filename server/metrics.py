@@ -44,6 +44,15 @@ class Metrics:
             ["yt_dlp", "yt_dlp_ejs", "javascript", "plugins"],
             registry=registry,
         )
+        self._exit_up = Gauge(
+            "ytmp3d_exit_up", "Whether an exit to YouTube is open: 0 while it cools down.", ["exit"], registry=registry
+        )
+        self._exit_failures = Counter(
+            "ytmp3d_exit_failures",
+            "Attempts that failed by an exit's fault, by error code.",
+            ["exit", "code"],
+            registry=registry,
+        )
         self.stages = Histogram(
             "ytmp3d_stage_seconds",
             "Time of each stage of a conversion: extract and cover are yt-dlp's, encode is yt-dlp's and ffmpeg's.",
@@ -56,6 +65,13 @@ class Metrics:
         """Show which versions of the tools run, in place of those shown before."""
         self._tools.clear()
         self._tools.labels(**versions).set(1)
+
+    def exit(self, name: str, is_open: Callable[[], bool]) -> None:
+        """Show an exit from now on."""
+        self._exit_up.labels(name).set_function(is_open)
+
+    def exit_failed(self, name: str, code: str) -> None:
+        self._exit_failures.labels(name, code).inc()
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A value that is read when somebody asks."""

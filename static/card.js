@@ -88,8 +88,9 @@ export class Card {
   }
 
   #state(expired) {
-    const { status, progress, title, queue_position: position, error, expires_at: expires } = this.conversion;
+    const { status, progress, title, queue_position: position, notice, error, expires_at: expires } = this.conversion;
     if (expired) return 'No longer kept here';
+    if (status === 'queued' && notice) return notice;
     if (status === 'queued') return position > 1 ? `Waiting, number ${position} in line` : 'Next in line';
     if (status === 'failed') return error?.message ?? 'This did not work.';
     if (status === 'cancelled') return 'Cancelled';

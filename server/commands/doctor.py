@@ -17,7 +17,7 @@ from ..config_file import load
 from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
-from ..media.cookies import Cookies
+from ..media.exits import Exit, Exits, configurations, exits_of
 from ..media.pipeline import Pipeline
 from ..printable import printable
 from ..storage.artifacts import Artifacts
@@ -58,8 +58,7 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
         _keys(config),
         _ffmpeg(config, tools),
         _ytdlp(config),
-        _in_thread(checks.cookies, config),
-        checks.proxy(config),
+        _exits(config),
         _in_thread(checks.authority, config),
         _in_thread(checks.folders, config),
         _in_thread(checks.port, config),
@@ -69,10 +68,10 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
             healthy = healthy and finding.level != PROBLEM
             yield finding
     if url is not None and healthy:
-        cookies = Cookies(config.ytdlp.cookies, config.storage.state, keeps=False) if config.ytdlp.cookies else None
-        yield await _convert(config, url, tools["ffmpeg"], cookies)
-        for warning in await cookies.warnings() if cookies else []:
-            yield Finding(WARNING, "cookies", warning)
+        for one in exits_of(config, keeps=False):
+            yield _through(config, one.name, await _convert(config, url, tools["ffmpeg"], one))
+            for warning in await one.cookies.warnings() if one.cookies else []:
+                yield _through(config, one.name, Finding(WARNING, "cookies", warning))
     elif url is not None:
         yield Finding(WARNING, "conversion", "not tried: mend the problems above first")
 
@@ -80,6 +79,21 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
 async def _in_thread(check: Callable[[Config], Iterator[Finding]], config: Config) -> AsyncIterator[Finding]:
     for finding in await asyncio.to_thread(lambda: list(check(config))):
         yield finding
+
+
+async def _exits(config: Config) -> AsyncIterator[Finding]:
+    """What each way to YouTube needs: its cookies and its proxy."""
+    for name, own in configurations(config):
+        for check in (_in_thread(checks.cookies, own), checks.proxy(own)):
+            async for finding in check:
+                yield _through(config, name, finding)
+
+
+def _through(config: Config, name: str, finding: Finding) -> Finding:
+    """The finding, with the name of the exit that it is about where there are several."""
+    if not config.ytdlp.exits:
+        return finding
+    return Finding(finding.level, finding.subject, f"exit {name}: {finding.text}")
 
 
 async def _keys(config: Config) -> AsyncIterator[Finding]:
@@ -130,7 +144,7 @@ async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
     yield Finding(OK, "javascript", solver) if has_runtime else Finding(WARNING, "javascript", readiness.NO_RUNTIME)
 
 
-async def _convert(config: Config, url: str, ffmpeg_path: str, cookies: Cookies | None) -> Finding:
+async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Finding:
     """One real conversion in a temporary folder, stage by stage. What YouTube renews is for a server to write down."""
     try:
         video_id = youtube_url.video_id(url)
@@ -151,7 +165,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str, cookies: Cookies 
             ffmpeg_path,
             folder / "cache",
             bundle,
-            cookies,
+            Exits((way,), 0),
             lambda stage, took: stages.append((stage, took)),
         ).run
         job = Job(Recipe(video_id, 320))

@@ -24,7 +24,7 @@ from aiohttp.typedefs import Middleware
 from ..access import key_file
 from ..access.keys import Key, Keys, environment_key
 from ..app import create_app
-from ..config import Config, ConfigError, YtdlpConfig
+from ..config import Config, ConfigError, ExitConfig, YtdlpConfig
 from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
 from ..http.descriptors import raise_limit
 from ..http.listener import listening_sockets
@@ -164,11 +164,17 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
             keys_file=own / "keys.toml",
         )
         path = await ffmpeg.find(config)
-        async with offline_youtube(own / "youtube", path, rate_kbps=config.offline.rate_kbps) as youtube:
+        async with offline_youtube(own / "youtube", path, config.offline) as youtube:
             config = dataclasses.replace(
                 config,
                 ytdlp=YtdlpConfig(
-                    args=OFFLINE_ARGS, plugins=config.ytdlp.plugins, proxy=youtube.proxy, ca_file=youtube.ca_file
+                    args=OFFLINE_ARGS,
+                    plugins=config.ytdlp.plugins,
+                    proxy=youtube.proxy,
+                    ca_file=youtube.ca_file,
+                    # An id that is refused on purpose must not stop the others.
+                    cooldown=config.ytdlp.cooldown if config.offline.block_after else 0,
+                    exits=tuple(ExitConfig(one.name, source_address=one.source_address) for one in config.ytdlp.exits),
                 ),
             )
             keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}

@@ -10,11 +10,13 @@ import asyncio
 import errno
 import itertools
 import logging
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 from .. import errors
 from ..config import JobsConfig
+from ..gate import AlwaysOpen, Gate
 from ..jobs import Artifact, Conversion, Job, Quality, Recipe, Status, new_id, utc_now
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
@@ -47,6 +49,7 @@ class Engine:
         slots: int,
         file_name: str,
         metrics: Metrics,
+        gate: Gate | None = None,
     ) -> None:
         self._state = state
         self._artifacts = artifacts
@@ -56,7 +59,9 @@ class Engine:
         self.table = Table(file_name)
         self.queue = FairQueue(self.table.queue_changed)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
-        self.workers = Workers(run, slots=slots, timeout=settings.timeout)
+        self._gate = gate or AlwaysOpen()
+        self._gate.on_change = self._gate_changed
+        self.workers = Workers(run, slots=slots, timeout=settings.timeout, gate=self._gate)
         self._jobs: dict[Recipe, Job] = {}  # in flight or kept
         self.draining = False
         self._room = True
@@ -173,6 +178,14 @@ class Engine:
                     raise
             if not isinstance(outcome, errors.JobError):
                 break
+            if outcome.waits and self._has_patience(job):
+                self._put_back(job)
+                if self.draining:
+                    return
+                for sharer in job.sharers:
+                    self.queue.push(sharer)  # behind the others: it may be this video that is refused
+                await self.workers.next_turn(job)
+                continue
             job.failures += not outcome.starved
             if not may_try_again(job, outcome):
                 break
@@ -187,6 +200,30 @@ class Engine:
             self.queue.push_first(job.sharers)
             await self.workers.next_turn(job)
         self._end(job, outcome)
+
+    def _gate_changed(self) -> None:
+        """Tell those who wait why, or that it goes on."""
+        closed = self._gate.closed
+        notice = closed.notice if closed else None
+        if notice != self.queue.notice:
+            self.queue.notice = notice
+            for conversion in self.queue:
+                self.table.changed(conversion)
+
+    def _end_impatient(self) -> None:
+        """Fail what has waited too long for the gate."""
+        closed = self._gate.closed
+        if closed is None or time.monotonic() - closed.since < self._settings.patience:
+            return
+        for job in {conversion.job: None for conversion in self.queue}:
+            if not self._has_patience(job):
+                self.workers.give_up(job)
+                for sharer in job.sharers:
+                    self.queue.discard(sharer)
+                self._end(job, closed.reason)
+
+    def _has_patience(self, job: Job) -> bool:
+        return time.monotonic() - job.begun < self._settings.patience
 
     def _put_back(self, job: Job) -> None:
         job.put_back()
@@ -282,6 +319,7 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire what is due, keep the disk budget, look whether there is room."""
+        self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
         await self._artifacts.end_long_readers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..jobs import Conversion
 
@@ -19,9 +19,14 @@ class FairQueue:
         self._size = 0
         self._filled = asyncio.Event()
         self._positions: dict[Conversion, int] | None = None
+        #: Why nothing moves, for those who wait; None while it moves.
+        self.notice: str | None = None
 
     def __len__(self) -> int:
         return self._size
+
+    def __iter__(self) -> Iterator[Conversion]:
+        return iter([conversion for lane in self._lanes.values() for conversion in lane])
 
     def __contains__(self, conversion: Conversion) -> bool:
         return conversion in self._lanes.get(conversion.owner, ())
@@ -66,11 +71,23 @@ class FairQueue:
         self._positions = None
         self._on_change()
 
-    async def pop(self) -> Conversion:
-        """Wait for a conversion and take the one whose turn it is."""
+    async def filled(self) -> None:
+        """Return once something waits."""
         while not self._size:
             self._filled.clear()
             await self._filled.wait()
+
+    async def pop(self) -> Conversion:
+        """Wait for a conversion and take the one whose turn it is."""
+        while True:
+            await self.filled()
+            if (conversion := self.take()) is not None:
+                return conversion
+
+    def take(self) -> Conversion | None:
+        """Take the one whose turn it is; None when nothing waits."""
+        if not self._size:
+            return None
         owner, lane = next(iter(self._lanes.items()))
         conversion = next(iter(lane))
         self.discard(conversion)

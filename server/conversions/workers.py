@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import errors
+from ..gate import Gate
 from ..jobs import Artifact, Job
 from .fairqueue import FairQueue
 
@@ -27,9 +28,13 @@ Run = Callable[[Job], Awaitable[Artifact]]
 class Workers:
     """A bounded number of slots, each of which runs one attempt at a time."""
 
-    def __init__(self, run: Run, *, slots: int, timeout: float) -> None:
-        """`run` makes an artifact or raises JobError. `timeout` bounds all attempts at a job together, in seconds."""
+    def __init__(self, run: Run, *, slots: int, timeout: float, gate: Gate) -> None:
+        """`run` makes an artifact or raises JobError. `timeout` bounds all attempts at a job together, in seconds.
+
+        `gate` says when an attempt may begin.
+        """
         self._run = run
+        self._gate = gate
         self._timeout = timeout
         self._free_slots = asyncio.BoundedSemaphore(slots)
         self._busy: set[Job] = set()
@@ -61,11 +66,12 @@ class Workers:
         while True:
             await self._free_slots.acquire()
             try:
-                job = (await queue.pop()).job
+                job = await self._next(queue)
             except BaseException:
                 self._free_slots.release()
                 raise
             self._busy.add(job)
+            self._gate.begin(job)
             for sharer in job.sharers:
                 queue.discard(sharer)
             if turn := self._turns.pop(job, None):
@@ -73,6 +79,14 @@ class Workers:
                 continue
             task = self._lives[job] = asyncio.create_task(live(job), name=f"job {job.video_id} {job.bitrate_kbps}")
             task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]  # mypy and defaults
+
+    async def _next(self, queue: FairQueue) -> Job:
+        """The job whose turn it is, once there is one and the gate is open."""
+        while True:
+            await queue.filled()
+            await self._gate.opened()
+            if (conversion := queue.take()) is not None:  # it may have been cancelled meanwhile
+                return conversion.job
 
     @contextmanager
     def slot(self, job: Job) -> Iterator[None]:
@@ -85,6 +99,7 @@ class Workers:
     def _free(self, job: Job) -> None:
         if job in self._busy:
             self._busy.remove(job)
+            self._gate.end(job)
             self._free_slots.release()
 
     def _ended(self, job: Job) -> None:

@@ -13,16 +13,19 @@ from ..jobs import Chapter, Conversion, Status
 
 def to_bytes(conversion: Conversion, queue: FairQueue, base_url: str) -> bytes:
     """The object as UTF-8 JSON; the last answer again as long as nothing of it changed."""
-    position = queue.position(conversion) if conversion.status is Status.QUEUED else None
-    made_from = (conversion.revision, conversion.job.revision, conversion.removed, position, base_url)
+    waits = conversion.status is Status.QUEUED
+    position, notice = (queue.position(conversion), queue.notice) if waits else (None, None)
+    made_from = (conversion.revision, conversion.job.revision, conversion.removed, position, notice, base_url)
     if conversion.rendered and conversion.rendered[0] == made_from:
         return conversion.rendered[1]
-    body = json.dumps(_object(conversion, position, base_url), ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(
+        _object(conversion, position, notice, base_url), ensure_ascii=False, separators=(",", ":")
+    ).encode()
     conversion.rendered = (made_from, body)
     return body
 
 
-def _object(conversion: Conversion, position: int | None, base_url: str) -> dict[str, Any]:
+def _object(conversion: Conversion, position: int | None, notice: str | None, base_url: str) -> dict[str, Any]:
     job, status = conversion.job, conversion.status
     media = job.media
     link = f"{base_url}/static/downloads/{conversion.id}"
@@ -51,6 +54,7 @@ def _object(conversion: Conversion, position: int | None, base_url: str) -> dict
         "finished_at": _time(conversion.finished_at),
         "expires_at": _time(conversion.expires_at),
         "queue_position": position,
+        "notice": notice,
         "error": (
             {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
             if status is Status.FAILED and job.error

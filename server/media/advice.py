@@ -28,12 +28,14 @@ class Reason:
     error: type[errors.JobError]
     guest: str | None = None
     owner: Advice | None = None
+    of_proxy: bool = False
 
     def raised(self, setup: Setup) -> errors.JobError:
         """The error with the advice that fits `setup`."""
-        if self.owner is None:
-            return self.error(self.guest)
-        return self.error(self.guest or self.error.text, owner=self.owner(setup))
+        owner = self.owner(setup) if self.owner else None
+        error = self.error(self.guest) if owner is None else self.error(self.guest or self.error.text, owner=owner)
+        error.of_proxy = self.of_proxy
+        return error
 
 
 def setup(config: Config) -> Setup:

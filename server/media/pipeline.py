@@ -13,11 +13,12 @@ from pathlib import Path
 
 from .. import completion, youtube_url
 from ..config import Config
+from ..errors import JobError
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
 from . import cover, id3, process, ytdlp
-from .cookies import Cookies
 from .encoding import Encoding
+from .exits import Exits
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,27 @@ class Pipeline:
     ffmpeg: str
     cache: Path
     ca_bundle: Path | None
-    cookies: Cookies | None
+    exits: Exits
     observe: Callable[[str, float], None]
 
     async def run(self, job: Job) -> Artifact:
-        """Convert, reporting to `job` all along. Raises JobError; whatever it raises, nothing stays behind."""
+        """Convert, reporting to `job` all along, through one exit after the other while that may help.
+
+        Raises JobError; whatever it raises, nothing stays behind.
+        """
+        while True:
+            exit_name = self.exits.of(job).name
+            try:
+                artifact = await self._attempt(job)
+            except JobError as error:
+                if not self.exits.failed(job, error):
+                    raise
+                log.warning("%s failed through exit %s: %s: %s", job, exit_name, error.code, error.__cause__ or error)
+            else:
+                self.exits.worked(job)
+                return artifact
+
+    async def _attempt(self, job: Job) -> Artifact:
         artifact: Artifact | None = None
         try:
             async with self.artifacts.staging() as folder:
@@ -54,13 +71,14 @@ class Pipeline:
 
     async def _convert(self, job: Job, folder: Path) -> Artifact:
         clock = _Stages(job, self.observe)
+        way = self.exits.of(job)
         async with ytdlp.run(
-            self.config,
+            way.config,
             job.video_id,
             folder=folder,
             cache=self.cache,
             ca_bundle=self.ca_bundle,
-            cookies=self.cookies,
+            cookies=way.cookies,
             name=str(job),
         ) as source:
             job.media = media = await source.media()

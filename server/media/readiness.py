@@ -15,7 +15,7 @@ from ..installation import pip_install
 from ..storage.artifacts import Artifacts
 from ..storage.state import State
 from . import ffmpeg, process, ytdlp
-from .cookies import Cookies
+from .exits import Exits
 from .updates import Updates
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Readiness:
     ffmpeg_path: str
     artifacts: Artifacts
     state: State
-    cookies: Cookies | None = None
+    exits: Exits | None = None
     updates: Updates | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
@@ -58,8 +58,10 @@ class Readiness:
         warnings += ytdlp_warnings(self.versions)
         if self.updates and self.updates.problem:
             warnings.append(self.updates.problem)
-        if self.cookies:
-            warnings += await self.cookies.warnings()
+        if self.exits:
+            warnings += self.exits.warnings
+            for jar in self.exits.jars:
+                warnings += await jar.warnings()
         try:
             await ffmpeg.version(self.ffmpeg_path)
         except process.ChildFailed as error:

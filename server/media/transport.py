@@ -28,11 +28,13 @@ _PROXY = Reason(
     errors.NetworkError,
     "This server could not reach YouTube through its proxy. Try again later.",
     lambda setup: "look at [ytdlp] proxy or HTTPS_PROXY; `doctor` tests the proxy.",
+    of_proxy=True,
 )
 _PROXY_LOGIN = Reason(
     errors.NetworkError,
     "This server could not reach YouTube, because its proxy wants another login. Try again later.",
     lambda setup: "the name and password in [ytdlp] proxy are not accepted; `doctor` tests the proxy.",
+    of_proxy=True,
 )
 _TLS = Reason(
     errors.NetworkError,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ..config import ConfigError
+from ..config import ConfigError, OfflineConfig
 from ..installation import pip_install
 from .clips import Studio
 from .proxy import HOSTS, serve_proxy
@@ -40,20 +40,21 @@ class OfflineYouTube:
 
 
 @asynccontextmanager
-async def offline_youtube(folder: Path, ffmpeg: str, *, rate_kbps: int = 0) -> AsyncIterator[OfflineYouTube]:
+async def offline_youtube(
+    folder: Path, ffmpeg: str, settings: OfflineConfig | None = None
+) -> AsyncIterator[OfflineYouTube]:
     """Runs an offline YouTube in the running event loop until the block is left, which takes no time.
 
     Raises ConfigError when the extra `offline` is not installed.
 
-    ``folder`` is its own (authority, clips); what it holds from an earlier run is used again. ``rate_kbps`` is the
-    source's bandwidth for each media connection in kilobits a second, 0 for unlimited.
+    ``folder`` is its own (authority, clips); what it holds from an earlier run is used again. ``settings`` say how slow
+    it is and whom it blocks.
     """
     ca_file = folder / "ca.pem"
     tls = await asyncio.to_thread(_prepare, folder, ca_file)
     studio = Studio(folder / "clips", ffmpeg)
-    runner = web.AppRunner(
-        Site(studio, rate_kbps).application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
-    )
+    site = Site(studio, settings or OfflineConfig())
+    runner = web.AppRunner(site.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         if runner.server is None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from ..config import OfflineConfig
 from . import account, answers, attestation, challenge, media, sound, streams, thumbnails, withheld
 from .behaviours import Api, Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
 from .offers import Delivery
+from .pushback import PushBack, latency
 from .videos import VIDEO_ID, Stream, Video, video
 
 NEEDLESS = {Media.FORBIDDEN, Media.GONE, Media.UNREACHABLE, Media.RESET, Media.GARBAGE}
@@ -29,14 +31,16 @@ LONGEST_AHEAD = 3600
 class Site:
     """The handlers and the little they remember."""
 
-    def __init__(self, studio: Studio, rate_kbps: int) -> None:
+    def __init__(self, studio: Studio, settings: OfflineConfig) -> None:
         self._studio = studio
-        self._rate_kbps = rate_kbps
+        self._settings = settings
+        self._push_back = PushBack(settings)
         self._examiner = challenge.Examiner(secrets.token_bytes(16))
         self._attempts: collections.Counter[str] = collections.Counter()
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=1024 * 1024)
+        slow = [latency(self._settings.latency_ms)] if self._settings.latency_ms else []
+        application = web.Application(client_max_size=1024 * 1024, middlewares=slow)
         application.router.add_routes(
             [
                 web.get("/watch", self.watch),
@@ -59,6 +63,8 @@ class Site:
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("v", ""))
+        self._push_back.count(request.remote or "")
+        entry = self._push_back.shown(request.remote or "", entry)
         if entry.media is Media.FORBIDDEN_FIRST:
             # Here, since how many player APIs an attempt asks is yt-dlp's to choose.
             self._attempts[entry.video_id] += 1
@@ -85,6 +91,7 @@ class Site:
     async def player(self, request: web.Request) -> web.StreamResponse:
         video_id, client = await _posted(request)
         entry, shown = _asked_for(video_id)
+        entry = self._push_back.shown(request.remote or "", entry)
         if entry.api is Api.FORBIDDEN:
             raise web.HTTPForbidden
         if entry.api is Api.LIMITED:
@@ -154,7 +161,9 @@ class Site:
         if stream is None or stream.offer.delivery is not Delivery.HTTPS:
             raise web.HTTPNotFound
         path = await self._studio.clip(stream.clip)
-        return await media.serve(request, path, stream.clip, entry.media, media.bandwidth(entry, self._rate_kbps))
+        return await media.serve(
+            request, path, stream.clip, entry.media, media.bandwidth(entry, self._settings.rate_kbps)
+        )
 
     async def thumbnail(self, request: web.Request) -> web.StreamResponse:
         entry, _ = _asked_for(request.match_info["id"])

@@ -19,7 +19,7 @@ from server.jobs import Chapter
 FIELDS = {
     "conversion_id", "status", "progress", "download_url", "url", "video_id", "quality", "bitrate_kbps", "title",
     "artist", "album", "duration", "chapters", "thumbnail_url", "source", "file_size", "created_at", "started_at",
-    "finished_at", "expires_at", "queue_position", "error",
+    "finished_at", "expires_at", "queue_position", "notice", "error",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from server.config import AudioConfig, Config, YtdlpConfig
 from server.jobs import Artifact, Job, Recipe
 from server.media import process, ytdlp
+from server.media.exits import Exits, exits_of
 from server.media.pipeline import Pipeline
 from server.offline import catalogue, media, offline_youtube
 from server.offline.behaviours import Reserved
@@ -98,6 +99,8 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
         await asyncio.to_thread(ytdlp.make_ca_bundle, youtube.ca_file, bundle)
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
-        pipeline = Pipeline(config, artifacts, FFMPEG, folder / "cache", bundle, None, lambda stage, seconds: None)
+        pipeline = Pipeline(
+            config, artifacts, FFMPEG, folder / "cache", bundle, Exits(exits_of(config), 0), lambda *_: None
+        )
         yield Workshop(pipeline, youtube_folder / "clips")
         assert not list((folder / "downloads" / ".staging").iterdir())

@@ -16,6 +16,7 @@ import imageio_ffmpeg
 import pytest
 from support.waiting import SOON
 
+from server.config import OfflineConfig
 from server.offline import OfflineYouTube, melody, offline_youtube
 from server.offline.behaviours import ENORMOUS_BYTES
 from server.offline.challenge import Examiner, solve_n
@@ -151,7 +152,7 @@ def test_only_both_challenges_solved_pass() -> None:
 
 async def test_the_given_bandwidth_holds_for_each_connection(tmp_path: Path) -> None:
     clock = asyncio.get_running_loop().time
-    async with offline_youtube(tmp_path, FFMPEG, rate_kbps=32) as youtube, client(youtube) as session:
+    async with offline_youtube(tmp_path, FFMPEG, OfflineConfig(rate_kbps=32)) as youtube, client(youtube) as session:
         response = await player_response(session, "x-1-second-")
         url = response["streamingData"]["adaptiveFormats"][0]["url"]
         await fetch(session, "https://www.youtube.com/watch?v=x-1-second-")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.config import Config, ConfigError, StorageConfig
+from server.config import Config, ConfigError, ExitConfig, StorageConfig
 from server.config_file import load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -102,6 +102,31 @@ def test_settings_are_taken_over(tmp_path: Path) -> None:
     assert found.log.format == "json"
 
 
+def test_exits_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[[ytdlp.exits]]\nname = "home"\nproxy = "socks5h://127.0.0.1:1080"\ncookies = "home.txt"\n'
+        '[[ytdlp.exits]]\nname = "two"\nsource_address = "192.0.2.7"\nargs = ["--sleep-requests", "1"]\n'
+    )
+    assert load(path).ytdlp.exits == (
+        ExitConfig("home", proxy="socks5h://127.0.0.1:1080", cookies=tmp_path / "home.txt"),
+        ExitConfig("two", source_address="192.0.2.7", args=("--sleep-requests", "1")),
+    )
+
+
+def test_a_password_in_an_exit_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for text in (
+        '[[ytdlp.exits]]\nname = "a"\nproxy = "htp://anna:secret@proxy"\n',
+        '[[ytdlp.exits]]\nproxy = "http://anna:secret@proxy"\n',
+        '[[ytdlp.exits]]\nname = "a"\nargs = "--password secret"\n',
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as refused:
+            load(path)
+        assert "secret" not in str(refused.value)
+
+
 def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
@@ -166,6 +191,32 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         (
             '[ytdlp]\nproxy = "proxy:3128"\n',
             'ytdlp.proxy: expected "" or an address like "http://proxy.example.org:3128", found \'proxy:3128\'',
+        ),
+        ("[ytdlp]\nexits = 1\n", "ytdlp.exits: expected tables [[ytdlp.exits]], found 1"),
+        (
+            '[[ytdlp.exits]]\nproxy = "http://proxy.example.org:1"\n',
+            "ytdlp.exits: expected a name of its own in each [[ytdlp.exits]], "
+            "found [{'proxy': 'http://proxy.example.org:1'}]",
+        ),
+        (
+            '[[ytdlp.exits]]\nname = "a"\n[[ytdlp.exits]]\nname = "a"\n',
+            "ytdlp.exits: expected a name of its own in each [[ytdlp.exits]], found [{'name': 'a'}, {'name': 'a'}]",
+        ),
+        (
+            '[[ytdlp.exits]]\nname = "a b"\n',
+            "ytdlp.exits[0].name: expected up to 40 letters, digits, dots, dashes or underscores, found 'a b'",
+        ),
+        (
+            '[[ytdlp.exits]]\nname = "a"\n[[ytdlp.exits]]\nname = "b"\nproxy = "proxy:31"\n',
+            'ytdlp.exits[1].proxy: expected "" or an address like "http://proxy.example.org:3128", found \'proxy:31\'',
+        ),
+        (
+            '[[ytdlp.exits]]\nname = "a"\nsource_address = "home"\n',
+            'ytdlp.exits[0].source_address: expected "" or an address of this machine like "192.0.2.7", found \'home\'',
+        ),
+        (
+            '[[ytdlp.exits]]\nname = "a"\nkey = 1\n',
+            "ytdlp.exits[0].key: expected one of name, proxy, cookies, source_address, args, found an unknown key",
         ),
         (
             '[server]\npublic_url = "mp3.example.org"\n',
