@@ -188,10 +188,15 @@ def _trust(bundle: str) -> None:
 
     It asks neither for SSL_CERT_FILE nor for yt-dlp's `no-certifi`.
     """
-    if curl := sys.modules.get("curl_cffi.curl"):
-        curl.DEFAULT_CACERT = bundle  # type: ignore[attr-defined]
+    if requests := sys.modules.get("curl_cffi.requests"):
+        ask = requests.Session.request
+
+        def request(*args: Any, verify: Any = True, **options: Any) -> Any:
+            return ask(*args, verify=bundle if verify is True else verify, **options)
+
+        requests.Session.request = request
         certifi = sys.modules["certifi"]
-        certifi.where = lambda: bundle  # type: ignore[attr-defined]
+        certifi.where = lambda: bundle  # type: ignore[attr-defined]  # for a proxy that is asked by https
 
 
 class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped

@@ -207,41 +207,46 @@ def provider() -> Iterator[tuple[str, list[Any]]]:
 
 async def test_the_real_bgutil_plugin_asks_its_provider_by_way_of_ytdlp_args(tmp_path: Path) -> None:
     """In `doctor`, which names the plugin and converts as the server does."""
-    folder = tmp_path / "venv"
-    python = environments.make(folder)
-    fetched = await asyncio.to_thread(_install_bgutil, folder)
-    if fetched.returncode:
-        pytest.skip(f"NOT TESTED: bgutil's plugin (it cannot be fetched: {fetched.stderr.strip()[-200:]})")
-    async with offline_youtube(tmp_path / "youtube", imageio_ffmpeg.get_ffmpeg_exe()) as youtube:
-        with provider() as (address, requests):
-            config = tmp_path / "config.toml"
-            config.write_text(
-                f'[ytdlp]\nproxy = "{youtube.proxy}"\nca_file = "{youtube.ca_file}"\n'
-                f'args = ["--extractor-args", "youtubepot-bgutilhttp:base_url={address}"]\n[server]\nport = 0\n'
-            )
-            command: list[str | Path] = [
-                python,
-                "-m",
-                "server",
-                "doctor",
-                "--config",
-                config,
-                "--url",
-                f"https://youtu.be/{GATED}",
-            ]
-            doctor = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
-            output, _ = await asyncio.wait_for(doctor.communicate(), 60)
-    said = output.decode()
+    with provider() as (address, requests):
+        words = f'"--extractor-args", "youtubepot-bgutilhttp:base_url={address}"'
+        said = await diagnosis(tmp_path, "bgutil-ytdlp-pot-provider", args=words, video_id=GATED)
     assert re.search(r"^ok +plugins +bgutil-ytdlp-pot-provider 2\.", said, re.MULTILINE), said
     assert re.search(r"^ok +conversion ", said, re.MULTILINE), said
     assert {request["content_binding"] for request in requests} == {attestation.VISITOR_DATA}
 
 
-def _install_bgutil(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(environments.site_packages(folder))]
-    return subprocess.run(
-        [sys.executable, *command, "bgutil-ytdlp-pot-provider"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_extra_authority_holds_for_impersonated_requests_too(tmp_path: Path, trusted: bool) -> None:
+    said = await diagnosis(tmp_path, "curl-cffi<0.18", args='"--impersonate", "chrome"', trusted=trusted)
+    if trusted:
+        assert re.search(r"^ok +conversion ", said, re.MULTILINE), said
+    else:
+        assert "NETWORK_ERROR" in said and "Failed to perform, curl: (60)" in said, said
+
+
+async def diagnosis(
+    tmp_path: Path, package: str, *, args: str, video_id: str = "dQw4w9WgXcQ", trusted: bool = True
+) -> str:
+    """What `doctor` says of a conversion where `package` is installed, too. Without the network it cannot be."""
+    folder = tmp_path / "venv"
+    python = environments.make(folder)
+    fetched = await asyncio.to_thread(_install, folder, package)
+    if fetched.returncode:
+        pytest.skip(f"NOT TESTED: {package} (it cannot be fetched: {fetched.stderr.strip()[-200:]})")
+    async with offline_youtube(tmp_path / "youtube", imageio_ffmpeg.get_ffmpeg_exe()) as youtube:
+        config = tmp_path / "config.toml"
+        authority = f'ca_file = "{youtube.ca_file}"\n' * trusted
+        config.write_text(f'[ytdlp]\nproxy = "{youtube.proxy}"\n{authority}args = [{args}]\n[server]\nport = 0\n')
+        doctor = await asyncio.create_subprocess_exec(
+            *(python, "-m", "server", "doctor", "--config", config, "--url", f"https://youtu.be/{video_id}"),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await asyncio.wait_for(doctor.communicate(), 60)
+    return output.decode()
+
+
+def _install(folder: Path, package: str) -> subprocess.CompletedProcess[str]:
+    """With what else it needs and the tests' own environment has not."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(environments.site_packages(folder))]
+    return subprocess.run([*command, "--no-deps", package], capture_output=True, text=True, timeout=120)
