@@ -1,7 +1,7 @@
-"""Who may ask, and how often: API keys and their rate limits.
+"""API keys and their rate limits.
 
-It promises that a plain key is kept nowhere, that a change of the key file counts within two seconds, and that a
-refused request costs nothing. It knows no HTTP and no conversion.
+It promises that no plain key is stored, that a change of the key file counts within two seconds, and that a refused
+request costs nothing. It does not know HTTP or conversions.
 
-May import: no other room.
+May import: no other package.
 """

@@ -1,7 +1,7 @@
-"""What a person types: one file per command, and the checks of `doctor`.
+"""The commands, one file each, and the checks of `doctor`.
 
-It promises that whatever the operator must change is one line and exit status 2, and that Ctrl-C ends every command in
-order.
+It promises that a mistake of the operator's prints one line and exits with status 2, and that Ctrl-C ends every command
+in order.
 
 May import: access, app, conversions, http, media, offline, storage.
 """

@@ -1,8 +1,7 @@
-"""Which conversions there are, whose turn it is, and what becomes of each.
+"""The table of conversions, the queue and the life of each job.
 
-It promises that what was accepted survives a restart, that the same work is done once, that no key keeps another
-waiting, and that every change is announced to those who watch. It is given a function that makes the MP3 and does not
-know how.
+It promises that accepted conversions survive a restart, that the same work is done once, that keys take turns, and that
+every change is announced to its watchers. It receives the function that makes an MP3.
 
 May import: storage.
 """

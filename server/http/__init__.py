@@ -1,7 +1,7 @@
-"""What a client sees: addresses, answers, downloads and events.
+"""The HTTP API, the downloads, the events and the pages.
 
-It promises that every error is the JSON envelope of the contract, that no stream looks whole when it is not, and that
-an answer shows only what its key may see. A handler admits, reads, asks the engine, and shows what it got.
+It promises that every error has the same JSON form, that no incomplete stream looks whole, and that an answer shows
+only what its key may see. A handler checks the key, reads the request, calls the engine, and renders the result.
 
 May import: access, conversions, media, storage.
 """

@@ -1,7 +1,7 @@
-"""How one MP3 is made: yt-dlp and ffmpeg in processes of their own.
+"""Makes one MP3, with yt-dlp and ffmpeg in processes of their own.
 
-It promises a whole file of the asked video or the true reason why there is none, and that no process, file or
-descriptor outlives the attempt. It knows neither queue nor clients: it reports to the job that it works for.
+It promises the whole file of the requested video or an error with the true reason, and that no process, file or
+descriptor outlives the attempt. It does not know the queue or the clients: it reports to its job.
 
 May import: storage.
 """

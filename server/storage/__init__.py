@@ -1,7 +1,7 @@
-"""What is on the disk: the finished files, and the database of what a restart must know.
+"""The finished files on disk, and the database that a restart reads.
 
-It promises that a file under a final name is complete, that what was acknowledged is on the disk, and that one odd
-record or a vanished folder stops nothing. It knows records, not what they mean.
+It promises that a file under a final name is complete, that acknowledged data is on disk, and that neither a damaged
+record nor a missing folder stops the server. It stores records and does not interpret them.
 
-May import: no other room.
+May import: no other package.
 """

@@ -1,4 +1,4 @@
-"""Which room may import which; `server/README.md` describes them."""
+"""Which package may import which; `server/README.md` describes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SERVER = Path(__file__).parents[2] / "server"
-#: Modules that stand in `server/` itself and are the vocabulary of all rooms, with the ones they may use.
+#: Modules that stand in `server/` itself and are the vocabulary of all packages, with the modules they may use.
 VOCABULARY = {
     "errors": set(),
     "config": {"naming"},
@@ -27,7 +27,7 @@ VOCABULARY = {
     "metrics": {"jobs"},
     "youtube_url": {"errors"},
 }
-#: The rooms that each room may import, beside itself and the vocabulary.
+#: The packages that each package may import, beside itself and the vocabulary.
 IMPORT_RULES: dict[str, set[str]] = {
     "access": set(),
     "storage": set(),
@@ -38,8 +38,8 @@ IMPORT_RULES: dict[str, set[str]] = {
     "app": {"access", "conversions", "http", "media", "storage"},
     "commands": {"access", "app", "conversions", "http", "media", "offline", "storage"},
 }
-#: Rooms that speak HTTP; no other may import aiohttp.
-HTTP_ROOMS = {"http", "offline", "app", "commands"}
+#: Only these packages may import aiohttp.
+HTTP_PACKAGES = {"http", "offline", "app", "commands"}
 #: What starts processes or forks.
 SPAWNING = re.compile(
     r"subprocess|multiprocessing(\.(process|context|pool|forkserver))?|asyncio\.create_subprocess_\w+"
@@ -117,8 +117,8 @@ def test_a_module_imports_only_what_its_room_may(name: str) -> None:
         assert rooms <= IMPORT_RULES[room(name)] | VOCABULARY.keys()
 
 
-def test_only_the_rooms_of_http_import_aiohttp() -> None:
-    assert {room(name) for name, found in MODULES.items() if any(room(one) == "aiohttp" for one in found)} <= HTTP_ROOMS
+def test_only_the_packages_of_http_import_aiohttp() -> None:
+    assert {room(name) for name, found in MODULES.items() if any(room(one) == "aiohttp" for one in found)} <= HTTP_PACKAGES
 
 
 def test_only_the_commands_import_the_offline_youtube() -> None:
@@ -134,14 +134,14 @@ def test_only_process_starts_processes() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IMPORT_RULES.keys() - {"app"}))
-def test_a_room_says_what_it_may_import(name: str) -> None:
+def test_a_package_says_what_it_may_import(name: str) -> None:
     promise = ast.get_docstring(tree(SERVER / name / "__init__.py")) or ""
     found = re.search(r"^May import: (.+)\.$", promise, re.M)
     assert found, name
-    assert set(found[1].split(", ")) - {"no other room"} == IMPORT_RULES[name]
+    assert set(found[1].split(", ")) - {"no other package"} == IMPORT_RULES[name]
 
 
-def test_the_page_on_the_house_names_every_room_and_nothing_that_is_not_there() -> None:
+def test_the_readme_names_every_package_and_no_missing_module() -> None:
     page = (SERVER / "README.md").read_text()
     for name in IMPORT_RULES:
         assert f"| `{name}{'.py' if name == 'app' else '/'}` |" in page, name
