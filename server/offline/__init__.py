@@ -1,9 +1,9 @@
 """The offline YouTube: enough of the site for yt-dlp's own extractor, behind a proxy on loopback.
 
 It promises the same video for an id on every machine, and that nothing leaves the machine. Any id gives a made-up
-video; `catalogue` lists the ids that fail on purpose. It runs in the caller's event loop and never blocks it for longer than
-a millisecond. The rest of the server does not import it: the server reaches it through the settings for a proxy and a
-certificate authority.
+video; `catalogue` lists the ids that fail on purpose. It runs in the caller's event loop and never blocks it for longer
+than a millisecond. The rest of the server does not import it: the server reaches it through the settings for a proxy
+and a certificate authority.
 
 May import: access, http, media.
 """

@@ -87,7 +87,7 @@ def module_of(dotted: str) -> str | None:
 BELOW = {name: {module for one in found if (module := module_of(one))} for name, found in MODULES.items()}
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     return module.partition(".")[0]
 
 
@@ -104,25 +104,27 @@ def test_no_module_imports_itself_through_others() -> None:
     TopologicalSorter(BELOW).prepare()
 
 
-def test_every_module_is_in_a_room_or_in_the_vocabulary() -> None:
-    assert {room(name) for name in PATHS} == IMPORT_RULES.keys() | VOCABULARY.keys()
+def test_every_module_is_in_a_package_or_in_the_vocabulary() -> None:
+    assert {package_of(name) for name in PATHS} == IMPORT_RULES.keys() | VOCABULARY.keys()
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_module_imports_only_what_its_room_may(name: str) -> None:
-    rooms = {room(one) for one in BELOW[name]} - {room(name)}
-    if room(name) in VOCABULARY:
-        assert rooms <= VOCABULARY[room(name)]
+def test_a_module_imports_only_what_its_package_may(name: str) -> None:
+    packages = {package_of(one) for one in BELOW[name]} - {package_of(name)}
+    if package_of(name) in VOCABULARY:
+        assert packages <= VOCABULARY[package_of(name)]
     else:
-        assert rooms <= IMPORT_RULES[room(name)] | VOCABULARY.keys()
+        assert packages <= IMPORT_RULES[package_of(name)] | VOCABULARY.keys()
 
 
 def test_only_the_packages_of_http_import_aiohttp() -> None:
-    assert {room(name) for name, found in MODULES.items() if any(room(one) == "aiohttp" for one in found)} <= HTTP_PACKAGES
+    users = {package_of(name) for name, found in MODULES.items() if any(package_of(one) == "aiohttp" for one in found)}
+    assert users <= HTTP_PACKAGES
 
 
 def test_only_the_commands_import_the_offline_youtube() -> None:
-    assert {room(name) for name, below in BELOW.items() if "offline" in map(room, below)} <= {"commands", "offline"}
+    users = {package_of(name) for name, below in BELOW.items() if "offline" in map(package_of, below)}
+    assert users <= {"commands", "offline"}
 
 
 def test_only_process_starts_processes() -> None:
