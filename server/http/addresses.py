@@ -13,7 +13,7 @@ _CUSTOMER_BITS = 64
 
 
 def parsed(text: str) -> Address | None:
-    """The address without its zone; one of IPv4 that came over a socket of both families as what it is."""
+    """The address without its zone; an IPv4 address mapped into IPv6 becomes IPv4."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -24,7 +24,7 @@ def parsed(text: str) -> Address | None:
 
 
 def plain(text: str) -> str:
-    """`text`, or what is in it of an address of IPv4 that came over a socket of both families."""
+    """`text`, or the IPv4 address that is mapped into it."""
     return str(parsed(text) or text) if text.startswith("::ffff:") else text
 
 
@@ -40,7 +40,7 @@ def is_within(text: str, networks: tuple[str, ...]) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def customer(text: str) -> str:
-    """What all addresses that one customer of a network can take have in common; `text` itself if it is none."""
+    """The network that one customer usually has (a /64 of IPv6); `text` itself if it is no address."""
     address = parsed(text)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _CUSTOMER_BITS), strict=False))

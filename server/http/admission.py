@@ -35,7 +35,7 @@ def admit(request: web.Request) -> Key:
 
 @asynccontextmanager
 async def waiting(request: web.Request) -> AsyncIterator[None]:
-    """A block that takes long, in the answer to a request that was admitted.
+    """A block that may take long while an admitted request is answered.
 
     It ends with ConnectionResetError when the client has gone, with Unauthorized or KeyDisabled when its key is
     revoked.

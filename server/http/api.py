@@ -1,4 +1,4 @@
-"""The conversion API: each handler admits, reads, asks the engine, and shows what it got.
+"""The conversion API: each handler checks the key, reads the request, calls the engine and renders the result.
 
 A Host that no link can be made of is refused before anything is done or waited for.
 """
@@ -27,7 +27,7 @@ from .representation import to_bytes
 MAX_WAIT = 60
 #: Conversions on one page of `GET /status`.
 DEFAULT_PAGE, MAX_PAGE = 50, 100
-#: Conversions looked at before it is others' turn.
+#: Conversions examined before other tasks get a turn.
 _STEP = 500
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
@@ -90,7 +90,7 @@ async def list_own(request: web.Request) -> web.Response:
 
 
 def own(request: web.Request, key: Key) -> Conversion:
-    """The key's conversion that the address names. Another key's is answered as an unknown one."""
+    """The key's conversion with the id in the path. Another key's conversion counts as unknown."""
     conversion = request.app[ENGINE].table.get(request.match_info["conversion_id"])
     if conversion is None or conversion.owner != key.name:
         raise errors.ConversionNotFound("There is no conversion with this id, or it has expired.")

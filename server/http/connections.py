@@ -1,4 +1,4 @@
-"""Who is connected: how many at a time, how many of one address, and whose connection makes room for another.
+"""Bounds on connections: how many at a time, how many from one address, and which one is closed to make room.
 
 A connection takes a descriptor of the process, and so does each file that is sent. When they run out, nothing works:
 no file opens, no child starts. So there are never more than `room` of both. Beyond it the connection that has waited
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 #: Seconds from the opening of a connection to the last header of its first request.
 FIRST_REQUEST_TIMEOUT = 20.0
-#: Seconds from an answer to the last header of the next request: more than a reverse proxy's usual 60, or it would now
-#: and then send one into a connection that is being closed, and answer 502.
+#: Seconds from an answer to the last header of the next request. A reverse proxy usually waits 60; with less here it
+#: would sometimes send a request into a connection that is being closed, and answer 502.
 KEEP_ALIVE_TIMEOUT = 75.0
-#: Seconds after which a client that takes nothing of what is sent is cut off.
+#: Seconds after which a client that reads nothing is cut off.
 STALL_TIMEOUT = 60.0
 #: Seconds after which it is cut off when others need its place.
 STALL_TIMEOUT_WHEN_FULL = 5.0
 #: Seconds that a download waits for room.
 FILE_TIMEOUT = 10.0
-#: At most so much of the room is for files and the connections they are sent on: the rest is for requests.
+#: The largest share of the room for files and the connections they are sent on; the rest is for requests.
 _SHARE_OF_DOWNLOADS = 3 / 4
-#: How often all that is looked at, in seconds, and how many connections before it is others' turn.
+#: Seconds between two checks of all connections, and how many are checked before other tasks get a turn.
 _PERIOD, _STEP = 1.0, 50
 #: When to try again, in seconds.
 _RETRY_AFTER = 5
@@ -44,10 +44,10 @@ _RETRY_AFTER = 5
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """From its acceptance to its end. Whoever makes it sets `cut` and `progress`."""
+    """One connection, from its acceptance to its end. The protocol that makes it sets `cut` and `progress`."""
 
     customer: str | None
-    """Whose it is; None for those that are not counted by address."""
+    """The address it counts for; None if it is not counted."""
     cut: Callable[[], None] = lambda: None
     """Ends it now, so that the client sees an error."""
     progress: Callable[[], int | None] = lambda: None
@@ -55,7 +55,7 @@ class Connection:
     asked: bool = False
     """Whether a request has come on it."""
     since: float = 0.0
-    """When it began to wait: for a request, or for the client to take something."""
+    """When it began to wait: for a request, or for the client to read something."""
     taken: int | None = None
     left: bool = False
 
@@ -67,7 +67,7 @@ class Connections:
     files: int = 0
     _open: int = 0
     _by_customer: Counter[str] = field(default_factory=Counter)
-    # Those that wait for a request, the longest first; those on which none has come yet have less time.
+    # Connections that wait for a request, the longest first. A connection without any request yet has less time.
     _silent: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
     _kept_alive: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
     _resting_of: dict[str, OrderedDict[Connection, None]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Connections:
             self._at_work[connection] = None
 
     def rest(self, connection: Connection) -> None:
-        """It waits for a request, or for nothing that matters: it may be closed when others need its place."""
+        """The connection is idle: it may be closed when others need its place."""
         if not connection.left:
             self._forget(connection)
             connection.since = _now()
@@ -140,11 +140,11 @@ class Connections:
             self._tell_of_room(1)
 
     def shed(self, count: int) -> None:
-        """Close so many that wait, because the system has no descriptors left."""
+        """Close `count` idle connections, because the system has no descriptors left."""
         for connection in list(itertools.islice(itertools.chain(self._silent, self._kept_alive), count)):
             self._close(connection)
 
-    # ---- who makes room
+    # ---- making room
 
     def _make_room(self) -> bool:
         if self._open + self.files < self.room:
@@ -160,7 +160,7 @@ class Connections:
         return self._make_room()
 
     async def _told_of_room(self, deadline: float) -> bool:
-        """False after the deadline. Whoever waits longest is told first."""
+        """Wait for room; False after the deadline. First come, first served."""
         told = asyncio.get_running_loop().create_future()
         self._waiting[told] = None
         try:
@@ -204,10 +204,10 @@ class Connections:
             if not own:
                 del self._resting_of[connection.customer]
 
-    # ---- who had time enough
+    # ---- deadlines
 
     async def watch(self) -> None:
-        """Endless: close connections that waited too long, cut clients off that take nothing."""
+        """Close connections that waited too long, and cut off clients that read nothing. Runs until cancelled."""
         while True:
             await asyncio.sleep(_PERIOD)
             self._close_waiting(self._silent, FIRST_REQUEST_TIMEOUT)

@@ -1,4 +1,4 @@
-"""What the handlers find in the application, and keep in a request, each under a typed key."""
+"""Typed keys for what handlers find in the application and keep in a request."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LONG_ANSWERS = web.AppKey("long_answers", LongAnswers)
 METRICS = web.AppKey("metrics", Metrics)
 IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
 READINESS = web.AppKey("readiness", Readiness)
-#: Set when a part without which the server is no server has failed; it stops then.
+#: Set when an essential part has failed; the server then stops.
 BROKEN = web.AppKey("broken", asyncio.Event)
 #: The files of the page, by the name they are served under.
 ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
 
-#: In a request: its id, the name of its key, and the headers that its handler wants on whatever is answered.
+#: In a request: its id, the name of its key, and the headers that its handler adds to every answer.
 REQUEST_ID = web.RequestKey("request_id", str)
 KEY_NAME = web.RequestKey("key_name", str)
 EXTRA_HEADERS = web.RequestKey[dict[str, str]]("extra_headers", dict)

@@ -11,14 +11,14 @@ log = logging.getLogger(__name__)
 #: Kept for the database, the log, the loop and the like, and for each conversion that may run: its pipes, files and,
 #: offline, the connections of its source.
 _RESERVED, _RESERVED_PER_SLOT = 96, 16
-#: Connections and files at a time, however many descriptors there are: each takes memory, too.
+#: The most connections and files at a time, even with more descriptors: each takes memory, too.
 _MOST = 10_000
 #: What systems permit that name no limit, or one that they do not keep (macOS).
 _SUBSTITUTES = (65_536, 10_240)
 
 
 def raise_limit() -> None:
-    """Let this process have as many descriptors as the system permits; the usual 1,024 are few for a server."""
+    """Raise the limit on descriptors to what the system permits; the usual 1,024 are few for a server."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (hard, *_SUBSTITUTES):
         if wanted == resource.RLIM_INFINITY or wanted <= soft:
@@ -29,7 +29,7 @@ def raise_limit() -> None:
 
 
 def room_for_connections(slots: int) -> int:
-    """How many connections and files that are sent there may be, beside conversions in so many slots."""
+    """How many connections and open files are possible beside conversions in `slots` slots."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return _MOST

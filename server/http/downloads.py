@@ -50,9 +50,9 @@ async def audio(request: web.Request) -> web.StreamResponse:
 
 
 async def _growing(request: web.Request, conversion: Conversion, path: Path) -> web.StreamResponse | None:
-    """The unfinished file; None when it was published or thrown away in this moment."""
+    """The unfinished file; None if it has just been published or thrown away."""
     async with held(request), request.app[CONNECTIONS].file():
-        attempt = conversion.job.attempt  # of before opening, in which a new one may begin
+        attempt = conversion.job.attempt  # noted before opening, since a new one may begin meanwhile
         if conversion.job.audio != path:
             return None
         async with opened(path) as file:
@@ -62,13 +62,13 @@ async def _growing(request: web.Request, conversion: Conversion, path: Path) -> 
 
 
 async def _changed(request: web.Request, conversion: Conversion, timeout: float, since: int) -> bool:
-    """Whether something did. Raises ConnectionResetError when nobody waits for it any more."""
+    """Whether something changed. Raises ConnectionResetError when the client has left."""
     async with held(request):
         return await conversion.job.changed.wait(timeout, since=since)
 
 
 async def cover(request: web.Request) -> web.StreamResponse:
-    """`GET /static/downloads/{conversion_id}.jpg`: the front cover, ours, so that no visitor is shown to the source."""
+    """`GET /static/downloads/{conversion_id}.jpg`: the cover, served here so that visitors do not contact YouTube."""
     conversion = request.app[ENGINE].table.get(request.match_info["conversion_id"])
     if conversion is None or conversion.removed or conversion.status in (Status.FAILED, Status.CANCELLED):
         raise _gone()
@@ -81,7 +81,7 @@ async def cover(request: web.Request) -> web.StreamResponse:
 
 
 def _finished(conversion: Conversion) -> Artifact | None:
-    """The file, if it is complete. Raises what a link answers that leads nowhere any more."""
+    """The file, if it is complete. Raises the error that a dead link answers."""
     if conversion.removed or conversion.status is Status.CANCELLED:
         raise _gone()
     if conversion.status is Status.FAILED:
@@ -103,7 +103,7 @@ def _headers(request: web.Request, conversion: Conversion) -> dict[str, str]:
 
 
 async def _whole(request: web.Request, conversion: Conversion, artifact: Artifact) -> web.StreamResponse:
-    """The finished file, or the part of it that is asked for."""
+    """The finished file, or the requested part of it."""
     await request.app[ENGINE].expire_damaged([artifact])
     if conversion.removed:
         raise _gone()

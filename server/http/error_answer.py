@@ -1,4 +1,4 @@
-"""A refusal as an answer: in the one form that every error has, or as a page to a person."""
+"""Renders an error: as JSON, or as a page for a person's browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import errors
 from ..printable import printable
 from .error_page import page, prefers_html
 
-#: For every answer; the page loads nothing but its own files. Whoever looks for a weak version learns none.
+#: Headers of every answer. The page loads only its own files. `Server` names no version, which would help attackers.
 SECURITY_HEADERS = {
     "Server": "ytmp3d",
     "Content-Security-Policy": (

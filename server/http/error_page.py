@@ -1,4 +1,4 @@
-"""A refusal as a page, for the person who followed a link with a browser. It needs no script."""
+"""An error as a page, for a person who followed a link in a browser. It needs no script."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from .. import errors
 from ..printable import printable
 
-#: What happened, in a few words, by status; and what to do where the message itself may not say.
+#: By status: what happened, in a few words, and what to do if the message does not say.
 _TITLES = {
     400: ("This request is not understood", "Go back and check what you entered."),
     401: ("This needs a key", "The converter asks for it. Programs send it in the Authorization header."),
@@ -58,7 +58,7 @@ _PAGE = """<!doctype html>
 
 
 def page(error: errors.RequestError, root: str) -> bytes:
-    """`root` is the path that all of the server's addresses begin with, if there is one."""
+    """`root` is the path that all addresses of this server begin with, or empty."""
     title, advice = _FAILED if isinstance(error, errors.ConversionFailed) else _TITLES[error.status]
     if seconds := error.headers.get("Retry-After"):
         advice = f"Try again in {seconds} seconds."
@@ -68,7 +68,7 @@ def page(error: errors.RequestError, root: str) -> bytes:
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether an Accept header (RFC 9110 §12.5.1) names text/html, and before JSON: as browsers do, and nobody else."""
+    """Whether an Accept header (RFC 9110 §12.5.1) prefers text/html to JSON, as only browsers do."""
     if "text/html" not in accept.lower():
         return False
     found: dict[str, tuple[float, int]] = {}

@@ -23,9 +23,9 @@ from .context import ENGINE, WITHOUT_DEADLINE
 from .forwarded import base_url
 from .representation import to_bytes
 
-#: At most five events a second for one conversion: seconds between two looks.
+#: Seconds between two rounds of events: at most five a second for one conversion.
 INTERVAL = 0.2
-#: A comment is sent after so many seconds of silence, so that proxies and clients see the stream is alive.
+#: Seconds of silence after which a comment is sent, so that proxies and clients see that the stream is alive.
 HEARTBEAT = 15.0
 #: Seconds after which a client that reads nothing is cut off.
 READ_TIMEOUT = 60.0
@@ -99,7 +99,7 @@ async def _events(
 
 
 async def _end(request: web.Request, response: web.StreamResponse) -> None:
-    """Say that no more comes; who does not take even that is cut off."""
+    """End the stream; cut off a client that does not read even that."""
     try:
         async with asyncio.timeout(END_TIMEOUT):
             await response.write_eof()
@@ -135,6 +135,6 @@ def _event(number: int, content: bytes) -> bytes:
 
 
 def _after(request: web.Request) -> int:
-    """Where to go on counting. The state itself is always sent anew, so the number only has to grow."""
+    """The number to continue from. The newest state is always sent, so the number only has to grow."""
     last = request.headers.get("Last-Event-ID", "")
     return int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 16 else 1

@@ -1,4 +1,4 @@
-"""A file as an answer: aiohttp's own (ranges, ETag, conditional requests, sendfile), whose refusals are our errors."""
+"""aiohttp's file response (ranges, ETag, conditional requests, sendfile), with our errors for its refusals."""
 
 from __future__ import annotations
 

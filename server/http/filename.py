@@ -6,7 +6,7 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-#: What old clients may be shown for characters that decompose into nothing of ASCII's.
+#: ASCII for characters that do not decompose into ASCII, for old clients.
 _ASCII = str.maketrans(
     {
         **dict.fromkeys("–—‐‑−", "-"),
@@ -30,7 +30,7 @@ def _plain(stem: str, video_id: str) -> str:
     decomposed = unicodedata.normalize("NFKD", stem.translate(_ASCII))
     lost = any(unicodedata.category(c)[0] in "LN" for c in decomposed if not c.isascii())
     plain = re.sub(r"[^A-Za-z0-9 ._()\[\],'!&+-]", "_", decomposed.encode("ascii", "ignore").decode())
-    plain = re.sub(r"\( *\)|\[ *\]|[ ,]+(?= - |$)", "", plain)  # what stood around that which is lost
+    plain = re.sub(r"\( *\)|\[ *\]|[ ,]+(?= - |$)", "", plain)  # brackets and commas around lost characters
     plain = " ".join(plain.split()).strip(". -_,")
     if not plain:
         return video_id

@@ -1,4 +1,4 @@
-"""Who asks, and by which address they reached us; what a proxy says counts only when it is a trusted one."""
+"""The client's address, and the address it used to reach us. Only a trusted proxy's headers count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .context import CONFIG
 
 #: A host name, an IPv4 or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
-#: How the names of headers begin that proxies add.
+#: Prefixes of the headers that proxies add.
 _FORWARDING = (
     "forwarded", "x-forwarded", "x-real-ip", "x-client-ip", "x-original-", "via", "true-client-ip", "cf-", "x-envoy-"
 )  # fmt: skip
@@ -30,7 +30,7 @@ def client(request: web.Request) -> str:
 
 
 def is_local(request: web.Request) -> bool:
-    """Whether the client is a program on this machine that speaks to the server itself, or through a trusted proxy.
+    """Whether the client is a program on this machine that connects directly or through a trusted proxy.
 
     Another proxy on this machine connects from here for everybody. It is known by what it adds, by the name that its
     clients ask for, or by the old version that some speak to servers behind them.
@@ -59,7 +59,7 @@ def base_url(request: web.Request) -> str:
         if (said := _last(request, "X-Forwarded-Proto").lower()) in ("http", "https"):
             scheme = said
         host = _last(request, "X-Forwarded-Host") or host
-    if host is None:  # HTTP/1.0; request.host would look our own name up, blocking
+    if host is None:  # HTTP/1.0; request.host would look up our own name, which blocks
         name, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("localhost", 80)
         host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     if not _HOST.fullmatch(host):
@@ -68,5 +68,5 @@ def base_url(request: web.Request) -> str:
 
 
 def _last(request: web.Request, name: str) -> str:
-    """The last value of a header that each proxy may add its own to; empty when there is none."""
+    """The last value of a header to which each proxy may append; empty without one."""
     return request.headers.getall(name, [""])[-1].rpartition(",")[2].strip()

@@ -33,7 +33,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 def versions(running: ytdlp.Versions) -> dict[str, object]:
-    """Which versions run, null where there is none."""
+    """The versions in use; null for what is missing."""
     return {
         "yt_dlp": running.ytdlp,
         "yt_dlp_ejs": running.ejs or None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .. import errors
 from ..jobs import Conversion
 
-#: How long a result is remembered, in seconds, and of how many conversions for each API key; beyond, its oldest go.
+#: How many seconds a result is remembered, and how many conversions per API key; beyond that the oldest are forgotten.
 LIFETIME = 24 * 3600.0
 MAX_KEPT = 50_000
 
@@ -24,7 +24,7 @@ class _Kept:
 
 
 class _Results:
-    """Those of one API key, the oldest first."""
+    """The results of one API key, oldest first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -44,7 +44,7 @@ class _Results:
             del self._kept[key]
 
     def shrink(self, added: int) -> None:
-        """Make room for a result of so many conversions that has come; what is still under way stays."""
+        """Make room for a result of `size` conversions. Unfinished requests are kept."""
         self._conversions += added
         while self._conversions > MAX_KEPT:
             key = next(key for key, kept in self._kept.items() if kept.result.done())
@@ -53,7 +53,7 @@ class _Results:
 
 class Idempotency:
     def __init__(self) -> None:
-        self._owners: dict[str, _Results] = {}  # there are only as many as API keys
+        self._owners: dict[str, _Results] = {}  # at most one per API key
 
     async def once(
         self, owner: str, key: str | None, request: bytes, submit: Callable[[], Awaitable[list[Conversion]]]

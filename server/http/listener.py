@@ -1,4 +1,4 @@
-"""Where the server listens, and how it accepts: a few connections a turn, never more than there is room for."""
+"""Listens on the server's addresses, and accepts a few connections a turn, never more than there is room for."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .protocol import Server
 
 log = logging.getLogger(__name__)
 
-#: Connections that the system holds for us while we are busy.
+#: Connections that the system queues while this process is busy.
 BACKLOG = 1024
-#: Connections that are taken before it is others' turn.
+#: Connections accepted before other tasks get a turn.
 _ACCEPTS_PER_TURN = 16
-#: Seconds until the next try where the system cannot give us one more.
+#: Seconds until the next try after the system could not accept another connection.
 _PAUSE = 0.1
-#: Bytes that the system holds of what a client does not take; without a bound it is megabytes for each.
+#: Unsent bytes that the system buffers for a slow client; without a bound it would be megabytes for each.
 _UNSENT_BYTES = 128 * 1024
 _TRIES = 10
 _EVERY_ADDRESS = "::"
-#: What an address of a name says that this machine does not have, such as ::1 without IPv6.
+#: Errors for an address that this machine does not have, such as ::1 without IPv6.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -72,7 +72,7 @@ class Listener:
             task.add_done_callback(self._opening.discard)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
-        """Somebody else has taken the descriptors or the memory: let go of some connections, and try again later."""
+        """The system has no descriptors or memory left: close some idle connections, and try again later."""
         log.warning("a connection cannot be accepted: %s", error.strerror)
         self._server.clients.shed(_ACCEPTS_PER_TURN)
         self._loop.remove_reader(listening)
@@ -102,7 +102,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
         except OSError as error:
             if port or error.errno != errno.EADDRINUSE:
                 raise
-    return _bound(host, port)  # the port that was free at the first address was taken at the next each time
+    return _bound(host, port)  # each time, the port that was free at one address was taken at the next
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
@@ -130,7 +130,7 @@ def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tup
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     yield from dict.fromkeys((family, address) for family, _, _, _, address in found)
     if host == _EVERY_ADDRESS:
-        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104  # where the system is without IPv6
+        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104  # the system has no IPv6
 
 
 def _listening(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:

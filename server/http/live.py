@@ -1,4 +1,4 @@
-"""The download of an MP3 while it is being made: as it grows, or the part that is asked for and made already."""
+"""The download of an MP3 while it is being made: all of it as it grows, or a requested part that exists already."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _open(path: Path) -> Any:
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Any]:
-    """The file, or None when it was published or thrown away in this moment."""
+    """The file, or None if it has just been published or thrown away."""
     try:
         file = await completion.started(_open(path), lambda file: file.close())
     except FileNotFoundError:
@@ -57,7 +57,7 @@ class Live:
         self._file = file
 
     async def answer(self, headers: dict[str, str]) -> web.StreamResponse:
-        """The range that is asked for, if all of it is made, else the whole. Raises ConnectionResetError."""
+        """Send the requested range if all of it exists, else the whole file. Raises ConnectionResetError."""
         if found := await self._part():
             return await self._send_part(*found, headers)
         if self._request.query.get("tag") == "no":
@@ -109,7 +109,7 @@ class Live:
         return response
 
     async def _copy(self, response: web.StreamResponse, stack: ExitStack) -> None:
-        """Everything that is and will be made. Looks at the state before it reads: what came before an end is read."""
+        """Everything, as it is made. Checks the state before each read, so the last bytes before the end are sent."""
         job, counted = self._conversion.job, False
         while True:
             seen = job.changed.count
@@ -128,7 +128,7 @@ class Live:
                 await job.changed.wait(since=seen)
 
     async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
-        """Return when the client is not far behind: aiohttp itself waits only now and then."""
+        """Return once the client has caught up: aiohttp itself waits only now and then."""
         await response.write(chunk)
         await self._request.writer.drain()
         self._request.app[METRICS].bytes_served.inc(len(chunk))

@@ -19,7 +19,7 @@ class _Answer:
 
 
 class LongAnswers:
-    """Those under way, each of which ends when the key that asked for it is no longer accepted."""
+    """The long answers in progress. Each ends when its key is no longer accepted."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys

@@ -17,7 +17,7 @@ _SERVED = (".html", ".js", ".css", ".json", ".svg", ".ico")
 
 
 def assets() -> dict[str, Path]:
-    """What may be served from `static/`: these files and nothing else, whatever a path says. Blocking."""
+    """The only files that are served from `static/`, whatever a path says. Blocking."""
     return {file.name: file for file in STATIC.iterdir() if file.suffix in _SERVED and not file.name.startswith(".")}
 
 

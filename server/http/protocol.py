@@ -1,4 +1,4 @@
-"""One connection: aiohttp's, with bounds on what it takes, and our words to what is not HTTP."""
+"""aiohttp's connection, with bounds on its buffers, and with our error answers to malformed HTTP."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .error_answer import SECURITY_HEADERS, error_response
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a request's line and headers together; aiohttp bounds each of them and their number.
+#: Most bytes of a request's line and headers together; aiohttp bounds the size of each and their number.
 MAX_HEAD = 64 * 1024
-#: Bytes that wait in this process for a client that is slower than what is sent to it.
+#: Bytes buffered in this process for a slow client.
 MAX_UNSENT = 16 * 1024
 
 
@@ -91,7 +91,7 @@ class Protocol(RequestHandler):
         self._let_go()
         if isinstance(exc, OSError) and not isinstance(exc, ConnectionError):
             lost = ConnectionResetError(f"the connection was lost: {exc.strerror}")
-            lost.__cause__ = exc  # such as no route to the client any more, which is no fault of the handler's
+            lost.__cause__ = exc  # such as a lost route to the client: not the handler's fault
             exc = lost
         super().connection_lost(exc)
 

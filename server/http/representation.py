@@ -12,7 +12,7 @@ from ..jobs import Chapter, Conversion, Status
 
 
 def to_bytes(conversion: Conversion, queue: FairQueue, base_url: str) -> bytes:
-    """The object as UTF-8 JSON; the last answer again as long as nothing of it changed."""
+    """The object as UTF-8 JSON. It is rendered again only after a change."""
     waits = conversion.status is Status.QUEUED
     position, notice = (queue.position(conversion), queue.notice) if waits else (None, None)
     made_from = (conversion.revision, conversion.job.revision, conversion.removed, position, notice, base_url)

@@ -16,7 +16,7 @@ from ..jobs import Quality
 MAX_BYTES = 256 * 1024
 #: How long a body may take to arrive, in seconds. aiohttp itself has no such limit.
 DEADLINE = 10.0
-#: A larger body, in bytes, is worked on in a thread: 256 KiB made for it would hold up the loop for 30 ms.
+#: A larger body, in bytes, is parsed in a thread: the worst 256 KiB would block the loop for 30 ms.
 _LARGE = 8 * 1024
 
 T = TypeVar("T")
@@ -57,9 +57,9 @@ def parse(body: bytes) -> dict[str, Any]:
         hint = "" if text.strip() else ' It is empty; send {"url": "https://www.youtube.com/watch?v=…"}.'
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise errors.InvalidJson(f"The body is not valid JSON: {where}.{hint}") from None
-    except ValueError:  # how Python refuses a number of thousands of digits, which would take it long
+    except ValueError:  # Python refuses numbers of thousands of digits, which are slow to parse
         raise errors.InvalidJson("The body has a number with too many digits.") from None
-    if "\\u" in text:  # the only way to either: UTF-8 has no surrogates, and JSON no bare control characters
+    if "\\u" in text:  # only escapes can yield either: UTF-8 has no surrogates, JSON no bare control characters
         _refuse_what_is_no_text(value)
     if not isinstance(value, dict):
         raise errors.InvalidRequest(f"The body must be a JSON object, not {_kind(value)}.")
@@ -67,14 +67,14 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def single(fields: dict[str, Any]) -> list[tuple[str, Quality]]:
-    """The one video that is asked for. Raises InvalidRequest, InvalidUrl or InvalidQuality."""
+    """The requested video. Raises InvalidRequest, InvalidUrl or InvalidQuality."""
     if fields.get("url") is None:
         raise errors.InvalidRequest('"url" is missing: a YouTube video URL.')
     return [(_video_id(fields["url"], '"url"'), _quality(fields))]
 
 
 def batch(fields: dict[str, Any], *, most: int) -> list[tuple[str, Quality]]:
-    """The videos that are asked for, in their order.
+    """The requested videos, in their order.
 
     Raises InvalidRequest, BatchEmpty, BatchTooLarge, InvalidQuality, or InvalidUrl for all at once.
     """

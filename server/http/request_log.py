@@ -11,8 +11,8 @@ from ..logs import clean
 from .context import KEY_NAME, REQUEST_ID
 from .forwarded import client
 
-#: Requests a second that get a line of their own though they were refused or came without a key, which nothing else
-#: bounds; the rest are counted in one line.
+#: Refused requests and requests without a key that get their own line each second; nothing else bounds their number.
+#: The rest are counted in one line.
 UNKEYED_PER_SECOND = 50
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class RequestLog:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            # What a trusted proxy passes on may be anything; an address has no blanks, and none looks like the id.
+            # A trusted proxy may pass on anything. An address has no blanks, so that none looks like the id.
             "client": clean("".join(client(request).split())),
             "key": request.get(KEY_NAME),
         }

@@ -57,8 +57,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if extra := request.get(EXTRA_HEADERS):
         headers.update(extra)
     if origins := request.app[CONFIG].server.cors_origins:
-        # Also to who names no origin: the answer may be kept for one who does (Fetch Standard, "CORS protocol and HTTP
-        # caches").
+        # Also on answers to requests without an origin: a cache may reuse them for one with an origin (Fetch Standard,
+        # "CORS protocol and HTTP caches").
         headers["Vary"] = ", ".join([*headers.getall("Vary", ()), "Origin"])
         origin = request.headers.get("Origin", "")
         if origin and (origin in origins or "*" in origins):
@@ -90,20 +90,20 @@ class Runner(web.AppRunner):
 
 
 def make_runner(app: web.Application) -> Runner:
-    """A runner with this project's limits: see facts on each where it is not aiohttp's default."""
+    """aiohttp's runner with this project's limits; a comment gives the reason for each."""
     return Runner(
         app,
         access_log=None,  # it doubles the cost of a request; the request log has its own line
         auto_decompress=False,  # no compressed body is accepted, so none is ever unpacked
         keepalive_timeout=KEEP_ALIVE_TIMEOUT,
         lingering_time=1.0,  # a refused body is not read for long
-        shutdown_timeout=1.0,  # aiohttp waits it twice for who does not read, after all conversions had their grace
+        shutdown_timeout=1.0,  # aiohttp waits twice this long for clients that do not read
     )
 
 
 @asynccontextmanager
 async def listening(runner: Runner, sockets: Sequence[socket.socket]) -> AsyncIterator[Listener]:
-    """Serve connections to `sockets` while the block is open; those that are open then end with the runner."""
+    """Accept connections on `sockets` while the block is open. Open connections end with the runner."""
     listener = Listener(runner.own_server, sockets)
     try:
         yield listener
@@ -134,7 +134,7 @@ class ErrorBoundary:
         return response
 
     def _is_sane(self, request_id: str) -> bool:
-        """Whether it may stand in the log: nowhere in it is a conversion's id, which is the right to a download."""
+        """Whether the path may be logged: only if it holds no conversion's id, which is the right to a download."""
         if not _SANE_ID.fullmatch(request_id):
             return False
         table = self._app[ENGINE].table
@@ -159,7 +159,7 @@ class ErrorBoundary:
             raise
         except Exception:
             log.exception("a request failed id=%s", request[REQUEST_ID])
-            if request.writer.output_size > 0:  # too late for an envelope
+            if request.writer.output_size > 0:  # too late for an error answer
                 raise ConnectionResetError("failed in mid-answer") from None
             return self._refusal(request, errors.InternalError("Something went wrong in the server. Try again later."))
 
@@ -168,7 +168,7 @@ class ErrorBoundary:
         return error_response(error, accept=",".join(request.headers.getall("Accept", ())), root=root)
 
     def _preflight(self, request: web.Request) -> web.Response | None:
-        """The answer to a browser that asks whether another origin's script may call (Fetch Standard, CORS)."""
+        """The answer to a browser's CORS preflight request (Fetch Standard)."""
         origins = self._app[CONFIG].server.cors_origins
         origin = request.headers.get("Origin")
         if not origin or "Access-Control-Request-Method" not in request.headers:
@@ -200,7 +200,7 @@ class ErrorBoundary:
 
 
 def _translated(request: web.Request, refusal: web.HTTPException) -> errors.RequestError:
-    """aiohttp's own refusals in the catalogue's words."""
+    """Translate aiohttp's own errors into this project's."""
     if isinstance(refusal, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(refusal.allowed_methods))
         return errors.MethodNotAllowed(

@@ -1,4 +1,4 @@
-"""What aiohttp and asyncio leave to the system's sockets."""
+"""TCP details that aiohttp and asyncio do not offer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-#: In Linux's `struct tcp_info` (linux/tcp.h): packets that are not acknowledged, bytes that are, bytes not yet sent.
+#: In Linux's `struct tcp_info` (linux/tcp.h): unacknowledged packets, acknowledged bytes, unsent bytes.
 _UNACKED, _BYTES_ACKED, _NOTSENT = struct.Struct("@I"), struct.Struct("@Q"), struct.Struct("@I")
 _UNACKED_AT, _BYTES_ACKED_AT, _NOTSENT_AT, _SIZE = 24, 120, 144, 148
 
 
 def progress(transport: asyncio.Transport) -> int | None:
-    """A number that grows with what the peer acknowledges; None when nothing waits for the peer.
+    """A number that grows with the bytes the peer acknowledges; None when all are acknowledged.
 
     Known limit: other systems than Linux do not tell, and there only what waits in this process is seen, so not a file
     that the system itself sends.
@@ -37,7 +37,7 @@ def progress(transport: asyncio.Transport) -> int | None:
 
 
 def reset_on_close(transport: asyncio.Transport, reset: bool = True) -> None:
-    """Have the end of the connection be a reset, which no client takes for the end of a file (RFC 9293 §3.10.5)."""
+    """End the connection with a reset, which no client takes for the end of a file (RFC 9293 §3.10.5)."""
     with suppress(OSError):  # it is closed already
         _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))
 

@@ -1,4 +1,4 @@
-"""Clients that send keys which are not accepted: beyond a few, each refusal takes its time."""
+"""Slows down clients that try keys: after a few refusals, each further one is delayed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from .addresses import customer
 
-#: Refusals that an address gets at once, and the seconds after which it gets one more so.
+#: Refusals that an address gets without delay, and the seconds after which it gets one more.
 AT_ONCE, PERIOD = 20, 0.5
 #: A refusal takes no longer than this, in seconds.
 MOST_DELAY = 2.0
-#: Addresses that are remembered: those that were refused last.
+#: Addresses that are remembered, the most recently refused.
 MOST_ADDRESSES = 4096
 
 
