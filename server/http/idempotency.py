@@ -44,7 +44,7 @@ class _Results:
             del self._kept[key]
 
     def shrink(self, added: int) -> None:
-        """Make room for a result of `size` conversions. Unfinished requests are kept."""
+        """Make room for a result of `added` conversions. Unfinished requests are kept."""
         self._conversions += added
         while self._conversions > MAX_KEPT:
             key = next(key for key, kept in self._kept.items() if kept.result.done())

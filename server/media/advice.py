@@ -1,4 +1,4 @@
-"""Reasons in words for two readers: the guest, then the owner, whose advice depends on what is set already."""
+"""Error messages for two readers: the guest, and the owner, whose advice depends on the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Advice = Callable[[Setup], str]
 
 @dataclass(frozen=True)
 class Reason:
-    """A job error in words of its own; what is None is as the error's class says it."""
+    """A job error with its own message. None stands for the class's own text."""
 
     error: type[errors.JobError]
     guest: str | None = None
@@ -48,7 +48,7 @@ def setup(config: Config) -> Setup:
 
 
 def account(setup: Setup) -> str:
-    """For what only some accounts may see."""
+    """Advice for videos that only some accounts may see."""
     if setup.cookies:
         return "the account of the cookies that are set may not see it either; use those of one that may."
     return errors.SET_COOKIES
@@ -67,14 +67,14 @@ def other_country(setup: Setup) -> str:
 
 
 def other_exit(setup: Setup) -> str:
-    """For an address that YouTube distrusts."""
+    """Advice for an address that YouTube distrusts."""
     way = "use another exit in [ytdlp] proxy" if setup.proxy else "set [ytdlp] proxy to another exit"
     cookies = "export the cookies that are set again" if setup.cookies else "set [ytdlp] cookies"
     return f"{way}, or {cookies}."
 
 
 def slower(setup: Setup) -> str:
-    """For an address, or an account, that asked for too much."""
+    """Advice for an address or account that made too many requests."""
     way = "use another exit in [ytdlp] proxy" if setup.proxy else "set [ytdlp] proxy to another exit"
     return f"add --sleep-requests to [ytdlp] args, or {way}; cookies in use bind the limit to their account."
 
@@ -97,7 +97,7 @@ def arguments(_: Setup) -> str:
 
 
 def update_or_exit(setup: Setup) -> str:
-    """For a bare refusal, which an old yt-dlp meets as often as a distrusted address."""
+    """Advice for a refusal without a reason: the cause may be an old yt-dlp or a distrusted address."""
     return f"{errors.UPDATE_YTDLP}; if that changes nothing, {other_exit(setup)}"
 
 

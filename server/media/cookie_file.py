@@ -1,6 +1,6 @@
-"""A cookies.txt in Netscape's format, as extensions of browsers export it: what is in it, or why it is of no use.
+"""Reads a cookies.txt in Netscape's format, as browser extensions export it, or says why it cannot be used.
 
-No message here repeats anything of the file: each of its lines may be the key to an account.
+No message here quotes the file: each of its lines may give access to an account.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MAX_BYTES = 1 << 20
 
 #: The first line. Without it yt-dlp refuses the file.
 _MAGIC = re.compile(r"#( Netscape)? HTTP Cookie File")
-#: What a line begins with that is a cookie all the same, which scripts on a page cannot read.
+#: The prefix of a cookie that scripts on a page cannot read. Other lines with `#` are comments.
 _HTTP_ONLY = "#HttpOnly_"
-#: With each of these a file is of another kind, by its first bytes.
+#: First bytes of other kinds of files.
 _OTHER_KINDS = (
     (re.compile(rb"\xff\xfe|\xfe\xff"), "UTF-16, not UTF-8"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*<"), "an HTML page"),
@@ -32,7 +32,7 @@ _OTHER_KINDS = (
 
 _TRUTH = {True: "TRUE", False: "FALSE"}
 
-#: Of which domains cookies are used: YouTube's, and those of its sign-in. Whoever exports all gives away no others.
+#: Only cookies of these domains are used: YouTube's and its sign-in's. Others never leave the file.
 _DOMAINS = (".youtube.com", ".google.com", ".googlevideo.com")
 
 #: Domain, path and name.
@@ -40,7 +40,7 @@ Key = tuple[str, str, str]
 
 
 class Spoiled(Exception):
-    """The file is of no use; its text says why in a few words, without a path."""
+    """The file cannot be used. The text says why in a few words, without a path."""
 
 
 class Cookie(NamedTuple):
@@ -60,7 +60,7 @@ class Cookie(NamedTuple):
 
     @property
     def is_used(self) -> bool:
-        """Whether it is for the source, and can stand in a line of a file."""
+        """Whether the cookie is for YouTube and fits in a line of a file."""
         return f".{self.domain}".endswith(_DOMAINS) and "".join(self).isprintable()
 
     @property
@@ -73,7 +73,7 @@ class Cookie(NamedTuple):
 
 @dataclass(frozen=True)
 class CookieFile:
-    """What was found. `fingerprint` is of its content, `modified` in seconds since 1970."""
+    """A cookies file that was read. `fingerprint` identifies its content; `modified` is in seconds since 1970."""
 
     cookies: tuple[Cookie, ...]
     fingerprint: str
@@ -107,10 +107,9 @@ def _check_kind(mode: int) -> None:
 
 
 def parsed(data: bytes) -> tuple[Cookie, ...]:
-    """The source's cookies in `data`, of each key the last. Raises Spoiled where none is YouTube's.
+    """YouTube's cookies in `data`; the last one of each key. Raises Spoiled if there are none.
 
-    A line that is no cookie is left out as yt-dlp does, unless it is the last, by which one knows a file that is not
-    written whole.
+    Like yt-dlp, this skips a line that is no cookie. The last line may not be one: then the file is incomplete.
     """
     lines = _text(data).replace("\r\n", "\n").replace("\r", "\n").strip("\n").split("\n")
     if not _MAGIC.match(lines[0]):
@@ -130,7 +129,7 @@ def parsed(data: bytes) -> tuple[Cookie, ...]:
 
 
 def text(cookies: Iterable[Cookie]) -> str:
-    """A cookies.txt, as yt-dlp reads it: it refuses a whole file whose second column is not as the first one begins."""
+    """A cookies.txt for yt-dlp, which refuses the whole file if a second column does not fit the first."""
     lines = ["\t".join(one._replace(with_subdomains=_TRUTH[one.domain.startswith(".")])) for one in cookies]
     return "\n".join(["# Netscape HTTP Cookie File", *lines, ""])
 

@@ -1,7 +1,7 @@
-"""The cookies of an account, over all runs: each gets a copy, and what YouTube renews in it is for the next ones.
+"""The cookies of an account: each run gets a copy, and later runs get what YouTube renewed in it.
 
-The owner may replace the file at any time. It is looked at before each run and for each report, so that a file that is
-spoiled is known before guests meet it, and a good one is used at once.
+The owner may replace the file at any time. It is checked before each run and for each report, so that the owner hears
+of an unusable file early, and a good one is used at once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .kept_cookies import KeptCookies
 
 log = logging.getLogger(__name__)
 
-#: Seconds in which a file that is just being written may become whole, before it counts as what it is.
+#: Seconds that a file which is just being written gets to become complete.
 MOMENT = 0.5
 #: The name of the exit that `[ytdlp]` itself describes.
 DEFAULT = "default"
-#: What yt-dlp warns of when YouTube has taken the sign-in away.
+#: yt-dlp's warning when YouTube has ended the session.
 NO_LONGER_VALID = "The provided YouTube account cookies are no longer valid"
 
 _FOLDER = "cookies"
@@ -33,7 +33,7 @@ _FOLDER = "cookies"
 
 @dataclass
 class Copy:
-    """What one run works with. `renewed` is where it notes what YouTube changed."""
+    """The cookies of one run. The run notes in `renewed` what YouTube changed."""
 
     path: Path
     renewed: Path
@@ -43,12 +43,12 @@ class Copy:
     _is_refused: bool = False
 
     def note_refused(self) -> None:
-        """YouTube has taken the sign-in away: what it changes from now on is a sign-out, and nothing to keep."""
+        """Note that YouTube has ended the session. Its later changes sign the account out, so they are not kept."""
         self._is_refused = True
         self._cookies._note_refused(self._of)
 
     async def note_accepted(self) -> None:
-        """YouTube has shown a video."""
+        """Note that YouTube has shown a video."""
         if self._is_signed_in and not self._is_refused:
             self._cookies._note_accepted(self._of)
         await self.keep()
@@ -63,7 +63,7 @@ class Cookies:
     """`path` is the owner's file; `name` is that of the exit that uses it, and of its file in the state folder."""
 
     def __init__(self, path: Path, state: Path, name: str = DEFAULT, *, keeps: bool = True) -> None:
-        """`keeps` is false for who only reads what another server has kept."""
+        """`keeps` is false for a program that only reads what a server has kept."""
         self.path = path
         self._what = "cookies" if name == DEFAULT else f"cookies of exit {name}"
         self._kept = KeptCookies(kept_file(state, name), writes=keeps)
@@ -120,7 +120,7 @@ class Cookies:
             log.info("%s: YouTube accepts them again", self._what)
 
     async def warnings(self) -> list[str]:
-        """What is amiss now, each in a sentence that says what to do."""
+        """The current problems, each in a sentence that says what to do."""
         async with self._lock:
             try:
                 await self._look()
@@ -137,7 +137,7 @@ class Cookies:
         return f"{self._what} no longer valid: YouTube has ended the session. Export them again, as /docs/youtube says."
 
     async def _look(self) -> list[Cookie]:
-        """The owner's cookies with what was renewed since. Raises Spoiled. The log hears of what is new."""
+        """The owner's cookies with later renewals. Logs what is new. Raises Spoiled."""
         try:
             found = await self._settled_file()
             cookies = await completion.finished(asyncio.to_thread(self._current, found))
@@ -158,7 +158,7 @@ class Cookies:
         return cookies
 
     async def _settled_file(self) -> CookieFile:
-        """The file, looked at twice where it may just be being written. Raises Spoiled."""
+        """The file. It is read twice if somebody may just be writing it. Raises Spoiled."""
         for is_last in (False, True):
             found: CookieFile | Spoiled
             try:
@@ -176,7 +176,7 @@ class Cookies:
 
 
 def kept_file(state: Path, name: str = DEFAULT) -> Path:
-    """Where in the state folder lies what was renewed for the exit of that name."""
+    """The file in the state folder that holds the renewals of the exit `name`."""
     return state / _FOLDER / f"{urllib.parse.quote(name, safe='')}.json"
 
 

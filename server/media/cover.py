@@ -51,8 +51,8 @@ def square_command(
 ) -> list[str]:
     """The middle square of `source` as JPEG into `target`, or the square `box` of its small picture.
 
-    What a picture has of transparency is white. ffmpeg gets no say in what format it is, reads one file, and refuses to
-    decode more pixels than allowed, should the header not be the only one.
+    Transparent parts become white. ffmpeg is told the format, reads one file, and refuses to decode more pixels than
+    allowed, even if there is a second header.
     """
     if box is None:
         edge = min(header.width, header.height)
@@ -76,7 +76,7 @@ def square_command(
 
 
 def _flat(header: picture.Header) -> str:
-    """A filter, with a comma behind it, that puts what may be transparent on white."""
+    """A filter, followed by a comma, that puts a transparent picture on white."""
     return "" if header.format == "jpeg" else _ON_WHITE + ","
 
 

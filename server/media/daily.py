@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 DAY = 86_400.0
 #: Seconds that an update may take.
 TIMEOUT = 1800.0
-#: Seconds over which many servers spread their look for updates.
+#: Seconds over which the updates of many servers are spread.
 SPREAD = 3600.0
-#: Seconds between two looks whether nothing runs.
+#: Seconds between two checks whether the server is idle.
 LOOK = 20.0
-#: Seconds after which it is done all the same: running conversions are not disturbed, only slowed.
+#: Seconds after which the update runs anyway: it slows running conversions but does not disturb them.
 PATIENCE = 6 * 3600.0
 
 
 async def update_daily(stamp: Path, busy: Callable[[], bool], update: Callable[[], Awaitable[None]]) -> None:
-    """For ever. The time of `stamp`, a file, is when the last update was tried, also across restarts."""
+    """Update daily until cancelled. The time of the file `stamp` is that of the last update, also across restarts."""
     while True:
         last = await asyncio.to_thread(_last, stamp)
         await asyncio.sleep(max(0.0, last + DAY - time.time()) + random.uniform(0, SPREAD))  # noqa: S311  # no secret

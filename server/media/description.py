@@ -1,7 +1,6 @@
-"""The `Media` that is made of what yt-dlp knows of a video.
+"""Makes a `Media` from yt-dlp's description of a video.
 
-This runs in yt-dlp's process. Texts become single lines of bounded length, dates are ones that exist, and chapters
-follow each other.
+This runs in yt-dlp's process. Texts become single lines of bounded length, dates exist, and chapters do not overlap.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from typing import Any
 from ..jobs import Chapter, Media, Source
 from . import id3
 
-#: Characters kept of a text, and of a chapter's title; and how many artists or genres.
+#: The most characters kept of a text and of a chapter's title, and the most artists or genres.
 LONGEST_TEXT = 1000
 LONGEST_CHAPTER = 200
 MOST_NAMES = 20
-#: Seconds from which a time is no time in a video.
+#: Seconds from which a number is no time in a video.
 LONGEST_VIDEO = 1_000_000
 
-#: They would turn the text that follows a title around.
+#: Characters that would reverse the text that follows a title.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: YouTube's own channel for an artist's songs is named after the artist, with this behind it.
+#: YouTube's own channel for an artist's songs has the artist's name with this suffix.
 _TOPIC = re.compile(r"\s+[-–—]\s+Topic$")
 #: The channel of songs that YouTube cannot attribute.
 _NOBODY = "Release"
@@ -68,9 +67,9 @@ def line(text: object, longest: int = LONGEST_TEXT) -> str:
 
 
 def chapters(found: Iterable[dict[str, Any]], duration: float, *, length: float | None = None) -> tuple[Chapter, ...]:
-    """In order, none without length, none over the next one or, where it is known, over the end of the sound.
+    """The chapters in order: none is empty, none overlaps the next one or goes beyond the end of the sound, if known.
 
-    Its last one goes on to that end if it is said to end with the video, at `duration`.
+    A last chapter that ends with the video, at `duration`, is extended to the end of the sound.
     """
     end = length or duration or math.inf
     by_start: dict[float, dict[str, Any]] = {}
@@ -91,12 +90,12 @@ def chapters(found: Iterable[dict[str, Any]], duration: float, *, length: float 
 
 
 def _time(value: object) -> float | None:
-    """Seconds to the millisecond; None for what is none."""
+    """Seconds, rounded to the millisecond; None if `value` is no time."""
     return max(0.0, round(value, 3)) if isinstance(value, int | float) and abs(value) < LONGEST_VIDEO else None
 
 
 def _names(info: dict[str, Any], *fields: str) -> list[str]:
-    """Those of the first field that has any, none twice."""
+    """The values of the first field that has any, without repetitions."""
     found: str | list[str] = next((info[field] for field in fields if info.get(field)), [])
     return _distinct(map(line, ([found] if isinstance(found, str) else found)[:MOST_NAMES]))
 
@@ -111,7 +110,7 @@ def _without_topic(name: str) -> str:
 
 
 def _likely_album_artists(artists: list[str], channel: str) -> list[str]:
-    """Whose channel it is, if that is YouTube's own for an artist or one of the artists'; else the only artist."""
+    """The channel's artist, if it is YouTube's own channel for one or an artist's channel; else the only artist."""
     owner = _without_topic(channel)
     if owner and (owner != channel or owner in artists):
         return [owner]
@@ -119,12 +118,12 @@ def _likely_album_artists(artists: list[str], channel: str) -> list[str]:
 
 
 def _number(value: object) -> int | None:
-    """A track's or a disc's."""
+    """The number of a track or a disc."""
     return value if isinstance(value, int) and 0 < value < 1000 else None
 
 
 def _date(info: dict[str, Any]) -> str:
-    """When the song was released, else when the video was: `20190313` as 2019-03-13, and a year alone as it is."""
+    """The date of the song's release, else of the video's: `20190313` as 2019-03-13; a year alone stays as it is."""
     for field in ("release_date", "release_year", "upload_date"):
         text = str(info.get(field) or "")
         if re.fullmatch(r"[1-9][0-9]{3}", text):
@@ -138,6 +137,6 @@ def _date(info: dict[str, Any]) -> str:
 
 
 def _codec(acodec: str | None) -> str:
-    """The family's name: `mp4a.40.2` is `aac`."""
+    """The codec's common name: `mp4a.40.2` is `aac`."""
     name = (acodec or "unknown").split(".")[0].lower()
     return {"mp4a": "aac", "ec-3": "eac3", "ac-3": "ac3"}.get(name, name)

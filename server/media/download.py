@@ -1,7 +1,7 @@
-"""How yt-dlp downloads into a pipe, in its own process: nothing twice, nothing skipped, nothing without end.
+"""How yt-dlp downloads into a pipe, in its own process: no byte twice, no fragment skipped, no endless download.
 
-yt-dlp's downloaders are written for files, which they begin again where a server does not resume, and in which they
-leave out fragments. Here they write to an `Outlet`. The server never imports this.
+yt-dlp's downloaders are written for files: they begin again if a server does not resume, and they skip missing
+fragments. Here they write to an `Outlet`, which prevents both. The server never imports this.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from yt_dlp.downloader.http import HttpFD
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import NO_DEFAULT, DownloadCancelled
 
-#: What must have come since the last failure for the next one to count as the first again, in bytes.
+#: Bytes of progress after which the next failure counts as the first again.
 PROGRESS_BYTES = 1 << 10
-#: How many requests may be answered without a byte; yt-dlp asks for the next piece for ever.
+#: How many answers in a row may be empty; yt-dlp itself would ask for the next piece for ever.
 IDLE_REQUESTS = 100
 #: How much of a source's beginning is kept for `Outlet.on_head`, in bytes.
 HEAD_BYTES = 4 << 10
 
 
 class Refused(DownloadCancelled):  # type: ignore[misc]  # yt-dlp is untyped
-    """We stop the run ourselves; `code` is a job error's code, or `OVERSIZED`; the message is for the log."""
+    """This server's own rules end the run. `code` is a job error's code or `OVERSIZED`; the message is for the log."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,11 +37,11 @@ class Refused(DownloadCancelled):  # type: ignore[misc]  # yt-dlp is untyped
 
 
 class Outlet:
-    """The pipe to the encoder, as a file that can be begun again: what was sent already is compared and dropped.
+    """The pipe to the encoder, as a file that can be begun again: bytes sent already are compared and dropped.
 
-    `position` is where the next byte written belongs, `sent` how many the encoder was given, `received` how many came
-    in all. More than `most` received, or `size_limit` sent, raises Refused with the code that stands beside it.
-    `total` is how many the source has by its own count, once it is known.
+    `position` is the position of the next byte written, `sent` the bytes given to the encoder, `received` all bytes
+    that came. Receiving more than `most`, or sending more than `size_limit`, raises Refused with the code beside it.
+    `total` is the source's own size, once it is known.
     """
 
     def __init__(self, pipe: BinaryIO) -> None:
@@ -56,7 +56,7 @@ class Outlet:
         self._checksum = self._again = 0
 
     def begin_again(self) -> None:
-        """What is written next is the beginning of the same source."""
+        """The next byte written is the first of the same source again."""
         self.position = self._again = 0
 
     def write(self, data: bytes) -> int:
@@ -70,13 +70,13 @@ class Outlet:
         return len(data)
 
     def foresee(self, count: int) -> None:
-        """Refuse if `count` more bytes are too many."""
+        """Raise Refused if `count` more bytes are too many."""
         limit, code = self.most
         if self.received + count > limit:
             raise Refused(code, f"more than {limit:.0f} bytes came")
 
     def note_request(self) -> None:
-        """Refuse if one request after another brings nothing."""
+        """Raise Refused if too many answers in a row are empty."""
         idle, before = self._idle
         self._idle = (idle + 1 if before == self.received else 1, self.received)
         if idle > IDLE_REQUESTS:
@@ -86,10 +86,10 @@ class Outlet:
         self._pipe.flush()
 
     def close(self) -> None:
-        """The pipe stays open: a download that failed goes on in it."""
+        """Keep the pipe open: a failed download continues in it."""
 
     def end(self) -> None:
-        """All was written; hand on a head that stayed short."""
+        """Everything is written; hand on the head even if it is short."""
         if self.position != self.sent:
             raise Refused("TRUNCATED", f"begun again, it ended after {self.position} of {self.sent} bytes")
         self._show_head(len(self._head))
@@ -119,7 +119,7 @@ class Outlet:
 
 
 class _RetryWhileMoving(HttpFD):  # type: ignore[misc]
-    """Retries are counted from the last progress on, not for a whole file, which comes in many pieces."""
+    """Count retries since the last progress, not per file: a file comes in many pieces."""
 
     def __init__(self, ydl: Any, params: dict[str, Any]) -> None:
         super().__init__(ydl, {**params, "retries": math.inf})
@@ -143,7 +143,7 @@ class _RetryWhileMoving(HttpFD):  # type: ignore[misc]
 
 
 class _ToOutlet:
-    """Opens the run's outlet in place of standard output."""
+    """Open the run's outlet instead of standard output."""
 
     ydl: Any
 
@@ -156,7 +156,7 @@ class _ToOutlet:
 
 
 class WholeHttp(_ToOutlet, _RetryWhileMoving):
-    """A file in one or many pieces; a server that sends it from the start again does no harm."""
+    """A file in one or many pieces. The server may send it from the start again."""
 
     def report_unable_to_resume(self) -> None:
         super().report_unable_to_resume()
@@ -172,7 +172,7 @@ class WholeHttp(_ToOutlet, _RetryWhileMoving):
 
 
 class _FragmentWithRetries(_RetryWhileMoving, fragment.HttpQuietDownloader):  # type: ignore[misc]
-    """One fragment, into a file of its own, from where it goes to the outlet."""
+    """One fragment, downloaded into its own file and then sent to the outlet."""
 
     def _hook_progress(self, status: dict[str, Any], info_dict: dict[str, Any]) -> None:
         self.ydl.outlet.foresee(status.get("downloaded_bytes") or 0)
@@ -180,7 +180,7 @@ class _FragmentWithRetries(_RetryWhileMoving, fragment.HttpQuietDownloader):  # 
 
 
 class _EveryFragment(_ToOutlet):
-    """No fragment may be missing, nor come in another's place: each has its number or its time in it."""
+    """Refuses a missing or misplaced fragment: each contains its number or its time."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)

@@ -1,4 +1,4 @@
-"""The encoding of one source: yt-dlp ══ pipe ══► ffmpeg ──► a file that grows, watched so that it is whole or fails."""
+"""Encodes one source (yt-dlp ══ pipe ══► ffmpeg ──► a growing file), and fails if the result is not whole."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from . import ffmpeg, process, transport, wholeness, ytdlp
 
 #: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
 BROKEN_PIPE_TIMEOUT = 1.0
-#: How far ffmpeg may go beyond what is whole, in seconds, so that too much can be told from enough.
+#: Seconds that ffmpeg may write beyond the expected length, so that too much audio is noticed.
 OVERRUN = 0.5
 
 
 class Encoding:
-    """Shows a job's progress, lets its readers have the file, and ends what goes on for too long.
+    """Reports a job's progress, gives its readers the file, and ends a source that is too long.
 
     `max_duration` in seconds is for a source of unknown length.
     """
@@ -33,9 +33,9 @@ class Encoding:
         self._written = 0.0
 
     async def run(self, program: str, part: Path, target: FileIO) -> float:
-        """Encode what yt-dlp sends into `part`, open as `target`; its seconds of audio, all of which are there.
+        """Encode yt-dlp's output into `part`, open as `target`; returns the seconds of audio.
 
-        Raises the first real cause when either process fails, and the reason why the audio is not whole.
+        Raises the first real cause if either process fails, or the reason why the audio is not whole.
         """
         source = self._source
         stdin, group = source.child.output.fileno(), source.child.pid
@@ -48,7 +48,7 @@ class Encoding:
                     self._follow(done, part, encoder)
                 failure = await _failure(source, encoder)
         except process.ChildFailed as error:
-            # Its group is gone: yt-dlp died before ffmpeg could join.
+            # yt-dlp died before ffmpeg could join its group.
             await source.finish()
             raise errors.JobFailed() from error
         if failure:
@@ -72,7 +72,7 @@ class Encoding:
         )
 
     def _follow(self, done: ffmpeg.Progress, part: Path, encoder: ffmpeg.Encoder) -> None:
-        """Take in one report. Raises the reason when more was written than there can be."""
+        """Take in one report of ffmpeg's. Raises the reason when too much was written."""
         job = self._job
         self._written = wholeness.seconds_written(done.size, job.bitrate_kbps)
         if self._written > self._limit:
@@ -91,26 +91,26 @@ class Encoding:
             job.changed.notify()
 
     def _explained(self, failure: errors.JobError) -> errors.JobError:
-        """What a failure amounts to: a source that breaks off in its midst can't be encoded to its end."""
+        """The error for a failed encoding. A source that breaks off cannot be encoded to its end."""
         if isinstance(failure, errors.EncodeFailed) and self._written:
             return _caused(errors.Truncated(), failure.__cause__)
         return failure
 
 
 def _is_incomplete(source: Source) -> bool:
-    """Whether YouTube left out what the audio is."""
+    """Whether YouTube did not say what the audio is."""
     return source.codec == "unknown" or source.bitrate_kbps is None
 
 
 def _with_source(media: Media, codec: str, kbps: int | None) -> Media:
-    """`media` with what was found out about its source, where nobody had said it."""
+    """`media` with what the encoder found out about its source, if YouTube did not say."""
     said = media.source
     source = Source(codec if said.codec == "unknown" else said.codec, said.bitrate_kbps or kbps)
     return dataclasses.replace(media, source=source)
 
 
 async def _failure(source: ytdlp.Run, encoder: ffmpeg.Encoder) -> errors.JobError | None:
-    """Wait for both ends of the pipe; the first real cause, not the broken pipe that follows from it."""
+    """Wait for both processes. Raises the first real cause, not the broken pipe that follows from it."""
     failure: errors.JobError | None = None
     try:
         await encoder.finish()

@@ -1,8 +1,8 @@
-"""The exits, which are the ways to YouTube: which one an attempt takes, and how each fares.
+"""The exits, which are the ways to YouTube: chooses one for each attempt, and keeps the health of each.
 
-A failure that tells more of the exit than of the video cools the exit down: nothing goes through it for a while, which
-doubles with each further failure. Then one attempt goes through it on trial. If that works, the exit is open again.
-While all exits cool down, nothing begins (see `gate.py`), however much waits.
+A failure that is the exit's fault, not the video's, closes the exit for a while, which doubles with each further
+failure. Then one attempt tries it. If that works, the exit is open again. While all exits are closed, no job starts
+(see `gate.py`).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Exits:
 
     @property
     def warnings(self) -> list[str]:
-        """What is amiss now, each in a sentence."""
+        """The current problems, each in a sentence."""
         shut = [one for one in self.all if not self.is_open(one)]
         found = [
             f"Exit {one.name} cools down until about {one.until_time:%H:%M:%S} UTC: {one.reason.code}."

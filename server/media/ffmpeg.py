@@ -48,7 +48,7 @@ async def find(config: Config) -> str:
 
 
 async def version(ffmpeg: str) -> str:
-    """Its own words, like `9.0-static`. Raises ChildFailed."""
+    """The version as ffmpeg prints it, like `9.0-static`. Raises ChildFailed."""
     banner = (await process.run([ffmpeg, "-version"], timeout=_ASK_TIMEOUT)).decode(errors="replace")
     found = re.match(r"ffmpeg version (\S+)", banner)
     return found[1] if found else "unknown"
@@ -68,11 +68,11 @@ async def _problem(ffmpeg: str, *, oldest: int = 0) -> str | None:
 
 
 def mixing(channels: int | None, *, ambisonic: bool = False) -> str:
-    """The filters that make two of a source's `channels` (None: unknown), for `encode_command`.
+    """The filters that turn a source's `channels` (None: unknown) into two, for `encode_command`.
 
-    One channel is heard on both sides as loud as it was: left to itself, ffmpeg makes it 3 dB quieter. More than two
-    are mixed so that their sum stays within full scale. Of ambisonic channels the first is what is heard all around;
-    two beyond a square number are stereo that does not turn with the head (RFC 8486, 3.2).
+    One channel keeps its level on both sides; ffmpeg by itself would make it 3 dB quieter. More than two are mixed so
+    that their sum stays within full scale. The first ambisonic channel is the sound from all directions; two channels
+    beyond a square number are stereo that does not turn with the head (RFC 8486, 3.2).
     """
     if channels == 2 and not ambisonic:
         return ""
@@ -99,10 +99,10 @@ def encode_command(
 ) -> list[str]:
     """Constant-bitrate stereo MP3 from stdin to the open descriptor `target`: frames of audio and nothing else.
 
-    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `mixing` makes two channels (see there). From
-    `size_limit` bytes on nothing is written, which looks like success. There is no Xing frame, so that the bytes
-    streamed while encoding are the bytes of the finished file; at constant bitrate no player needs one. With
-    `report_source` ffmpeg says what it reads, for `Encoder.source`.
+    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `mixing` has the filters that make two channels.
+    ffmpeg stops at `size_limit` bytes, which looks like success. There is no Xing frame, so the bytes streamed while
+    encoding are the bytes of the finished file; at a constant bitrate no player needs one. With `report_source` ffmpeg
+    prints what it reads, for `Encoder.source`.
     """
     rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
     return [
@@ -122,7 +122,7 @@ def encode_command(
 
 @dataclass(frozen=True)
 class Progress:
-    """How much is encoded: `size` in bytes, and at which of its `seconds` the last sound is heard."""
+    """How much is encoded: `size` in bytes, and the end of the last sound in `seconds`."""
 
     seconds: float
     size: int
@@ -137,17 +137,17 @@ class Encoder:
 
     @property
     def source(self) -> tuple[str, int | None] | None:
-        """Codec and kbit/s of what is read; None as long as ffmpeg said nothing of it."""
+        """Codec and kbit/s of the source; None until ffmpeg reports them."""
         found = _SOURCE.search(self._child.stderr)
         return (found[1], int(found[2]) if found[2] else None) if found else None
 
     @property
     def clean(self) -> bool:
-        """Whether nothing that was read was damaged."""
+        """Whether ffmpeg found no damage in the source."""
         return _DAMAGE.search(self._child.stderr) is None
 
     async def progress(self) -> AsyncIterator[Progress]:
-        """Its reports, some twenty a second, until it has nothing more to say."""
+        """ffmpeg's reports, some twenty a second, until the last one."""
         seconds, size = 0.0, 0
         async for line in self._child.stdout:
             name, _, value = line.decode(errors="replace").strip().partition("=")

@@ -1,4 +1,4 @@
-"""A warm child that the forkserver made, see `process.fork`."""
+"""A warm child that the forkserver forked; see `process.fork`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 from .forkserver import WORD
 
-#: Exit status of a child whose forkserver has ended, so that nobody knows it.
+#: Stands for the unknown exit status of a child whose forkserver has ended.
 UNKNOWN_STATUS = 255
 
 _KILL_TIMEOUT = 5.0
@@ -67,7 +67,7 @@ class Forked:
         return await asyncio.shield(self._status)
 
     async def end(self) -> None:
-        """Kill its group. Returns once it has ended."""
+        """Kill the child's group. Returns once the child has ended."""
         if self._on_end is None:
             return
         on_end, self._on_end = self._on_end, None

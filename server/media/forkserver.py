@@ -1,8 +1,8 @@
-"""What runs in the forkserver: a process that has a module imported and forks a child of itself whenever it is asked.
+"""Runs in the forkserver: a process that has imported a module, and forks a child for each request.
 
-`process.py` starts it, holds the other end of its socket, and asks by sending a byte with descriptors: a pipe with the
-pickled work, a pipe for what becomes of the child, and the child's own. The socket has no name in the file system that
-anybody could remove. When the server closes its end or dies, the forkserver ends.
+`process.py` starts it and holds the other end of its socket. A request is a byte with descriptors: a pipe with the
+pickled work, a pipe for the child's status, and the child's own. The socket has no name in the file system that
+anybody could remove. The forkserver ends when the server closes its end or dies.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-#: How much lower than the API's the priority of children is, so that it answers while every core encodes.
+#: How much lower the children's priority is than the server's, so that it answers while every core encodes.
 NICENESS = 10
-#: First in the socket, once the module is imported; else what is wrong follows in words.
+#: The first byte in the socket once the module is imported; otherwise an error text follows.
 READY, FAILED = b"+", b"-"
 #: What is written of a child: its process id or a negative errno, later its exit status, negative for a signal.
 WORD = struct.Struct("q")
@@ -37,7 +37,7 @@ def main(descriptor: int, module: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         importlib.import_module(module)
-    except BaseException:  # also what ends a program: whatever it is, the server is to know
+    except BaseException:  # also SystemExit: the server must learn of every failure
         with suppress(OSError):
             control.sendall(FAILED + traceback.format_exc()[-4000:].encode(errors="replace"))
         return
@@ -113,7 +113,7 @@ class _Forking:
 
 
 def _tell(descriptor: int, number: int) -> None:
-    with suppress(BrokenPipeError):  # nobody waits for it any more
+    with suppress(BrokenPipeError):  # the server no longer waits for it
         os.write(descriptor, WORD.pack(number))
 
 

@@ -1,7 +1,7 @@
-"""Which of a video's formats is fetched, and how long its sound says it is. Pure functions over what yt-dlp lists.
+"""Chooses the format to fetch, and finds the length of its sound. Pure functions over yt-dlp's list.
 
-A format is yt-dlp's own dictionary; any field may be missing. Known limit: whether a channel list is surround or
-ambisonic is YouTube's word; what a stream itself says is in its first bytes (`opus_channels`).
+A format is yt-dlp's own dictionary; any field may be missing. Known limit: the choice trusts YouTube on whether a
+format is surround or ambisonic; what the stream itself says is in its first bytes (`opus_channels`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 Format = Mapping[str, Any]
 
-#: What yt-dlp downloads by itself. Everything else, it would hand to another program.
+#: Protocols that yt-dlp downloads by itself. It would start another program for any other.
 PROTOCOLS = {"https": 2, "http": 2, "http_dash_segments": 1, "m3u8_native": 0}
 #: Where `remember_lengths` keeps a format's own length, in seconds.
 LENGTH = "own_length"
@@ -22,7 +22,7 @@ LENGTH = "own_length"
 _ORIGINAL, _DESCRIBED = 10, -10
 #: Opus sounds as good as other codecs at this many times its bitrate.
 _OPUS_ADVANTAGE = 1.25
-#: Codecs that are surround where nobody says otherwise.
+#: Codecs that are surround unless the format says otherwise.
 _SURROUND_CODEC = re.compile(r"e-?ac-?[34]|e?c-[34]|ac-?[34]|dts", re.IGNORECASE)
 #: YouTube's media addresses say their length in a query or, in manifests, in the path.
 _LENGTH_IN_URL = re.compile(r"[?&/]dur[=/](\d+(?:\.\d+)?)(?=[&/]|$)")
@@ -32,9 +32,9 @@ _EXTINF = re.compile(r"^#EXTINF:\s*(\d+(?:\.\d+)?)", re.MULTILINE)
 def ranked(formats: Sequence[Format]) -> list[Format]:
     """All formats that may be fetched for their sound, the best first.
 
-    The order: the original language, whole and unlocked, two channels, without a picture, the best bitrate. With a
-    picture, the smallest. Of equals the later one, since yt-dlp lists the better later. Never one whose dynamic range
-    is compressed, and none that yt-dlp could fetch only with another program.
+    The order: the original language, whole and unlocked, two channels, no picture, the best bitrate. Of formats with a
+    picture, the smallest comes first. Of equals, the later one comes first, since yt-dlp lists better formats later.
+    Formats with a compressed dynamic range, and those that need another program to download, are left out.
     """
     fit = [one for one in formats if _has_sound(one) and one.get("protocol") in PROTOCOLS and not _is_compressed(one)]
     return sorted(reversed(fit), key=_preference, reverse=True)
@@ -45,7 +45,7 @@ def has_picture(one: Format) -> bool:
 
 
 def may_be_ambisonic(one: Format) -> bool:
-    """Whether the first bytes must be looked at: of more than two channels, Opus alone can carry ambisonics."""
+    """Whether the first bytes must be examined: with more than two channels, only Opus can carry ambisonics."""
     opus = str(one.get("acodec") or "").lower().startswith("opus")
     return opus and one.get("audio_channels") not in (1, 2)
 
@@ -92,18 +92,18 @@ def _own_length(one: Format) -> float | None:
 
 
 def _has_sound(one: Format) -> bool:
-    """HLS renditions don't name their codec; only `none` means that there is no sound."""
+    """Whether there is sound. HLS renditions do not name their codec; only `none` means silence."""
     return one.get("acodec") != "none" and one.get("has_drm") is not True
 
 
 def _is_compressed(one: Format) -> bool:
-    """Whether its dynamic range is ("stable volume", DRC)."""
+    """Whether the dynamic range is compressed ("stable volume", DRC)."""
     noted = re.search(r"\bDRC\b", str(one.get("format_note") or ""))
     return bool(noted) or "drc" in str(one.get("format_id") or "").split("-") or _tag(one, "drc") == "1"
 
 
 def _preference(one: Format) -> tuple[float, ...]:
-    """Greater is better."""
+    """A sort key; greater is better."""
     picture = has_picture(one)
     return (
         language(one),
@@ -116,13 +116,13 @@ def _preference(one: Format) -> tuple[float, ...]:
 
 
 def _is_usable(one: Format) -> bool:
-    """Neither damaged nor, as far as anybody knows, locked."""
+    """Whether the format is neither damaged nor known to be locked."""
     note = str(one.get("format_note") or "")
     return "DAMAGED" not in note and "MISSING POT" not in note and not one.get("has_drm")
 
 
 def language(one: Format) -> float:
-    """How near a track is to the original: greater is better."""
+    """How close a track is to the original; greater is better."""
     preference = one.get("language_preference")
     if preference is not None and preference != -1:
         return float(preference)
@@ -142,7 +142,7 @@ def _tag(one: Format, name: str) -> str:
 
 
 def _channel_rank(one: Format) -> int:
-    """Two channels, then one, then more, then ambisonic. Who says nothing has two."""
+    """A rank: two channels, then one, then more, then ambisonic. An unknown number counts as two."""
     note = str(one.get("format_note") or "").lower()
     if "ambisonic" in note or "foa" in note:
         return 0

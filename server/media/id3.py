@@ -1,4 +1,4 @@
-"""The ID3v2.3 tag that an MP3 begins with: one of our own, and how long one is.
+"""Writes the ID3v2.3 tag of an MP3, and measures the length of a tag.
 
 After id3.org, "ID3 tag version 2.3.0" (§3 and §4) and "ID3v2 Chapter Frame Addendum 1.0". Every player reads that
 version. ffmpeg's own tag has the link in a TXXX frame, which players do not show. Without unsynchronisation, as most
@@ -11,7 +11,7 @@ import struct
 
 from ..jobs import Chapter, Media
 
-#: Bytes from which the whole tag's length can be told.
+#: Bytes of the header, which says the length of the whole tag.
 HEADER_BYTES = 10
 #: A table of contents counts its chapters in one byte.
 MOST_CHAPTERS = 255
@@ -23,7 +23,7 @@ _LATIN_1, _UTF_16 = b"\x00", b"\x01"
 
 
 def tag_size(start: bytes) -> int:
-    """The bytes of the tag, its header included, of a file that starts so; 0 without a tag."""
+    """The length of the tag, with its header, of a file that starts with these bytes; 0 without a tag."""
     if len(start) < HEADER_BYTES or not start.startswith(b"ID3"):
         return 0
     high, upper, lower, low = start[6:HEADER_BYTES]
@@ -62,7 +62,7 @@ def _texts(media: Media) -> list[tuple[str, str]]:
 
 
 def _chapters(chapters: tuple[Chapter, ...]) -> list[bytes]:
-    """A frame for each, after the table of contents without which many players show none."""
+    """A table of contents, without which many players show no chapters, and a frame for each chapter."""
     if not chapters:
         return []
     names = [b"chp%d\0" % number for number in range(len(chapters))]
@@ -80,7 +80,7 @@ def _picture(jpeg: bytes) -> bytes:
 
 
 def _text(name: str, value: str) -> bytes:
-    """In UTF-16 unless it is ASCII: players take Latin-1 for the code page of their own country."""
+    """The text in ASCII if possible, else in UTF-16: players take Latin-1 for their country's code page."""
     if value.isascii():
         return _frame(name, _LATIN_1 + value.encode("ascii"))
     return _frame(name, _UTF_16 + b"\xff\xfe" + value.encode("utf-16-le"))

@@ -1,6 +1,6 @@
-"""What YouTube has renewed since the owner exported a cookies file, in a file of the state folder. Everything blocks.
+"""Cookies that YouTube renewed since the owner exported a cookies file, kept in the state folder. Everything blocks.
 
-The owner's file is never written. What is kept belongs to one content of that file and is dropped with it.
+The owner's file is never written. Renewals belong to one content of that file and are dropped when it changes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .cookie_file import Cookie, Key
 
 log = logging.getLogger(__name__)
 
-#: Renewed and deleted cookies that are kept; beyond, the oldest changes go.
+#: Most renewed and deleted cookies that are kept; beyond it the oldest changes are dropped.
 MAX_KEPT = 200
 #: Characters that the columns of a cookie may have together.
 _MAX_COOKIE = 8192
-#: A moment before any run's, by the system's monotonic clock: that of all that an earlier server has kept.
+#: The time of renewals that an earlier server has kept: before any run, by the system's monotonic clock.
 _LONG_AGO = -1.0
 
 #: When it was changed, and to what; None is deleted.
@@ -43,7 +43,7 @@ class KeptCookies:
         return len(self._changes)
 
     def of_file(self, fingerprint: str) -> None:
-        """Take what belongs to this file: what is on disk at first, and nothing once another file came."""
+        """Use the renewals of this file: those on disk at first, and none once the file has changed."""
         if fingerprint == self.of:
             return
         first, self.of, self._changes = not self.of, fingerprint, {}
@@ -54,13 +54,13 @@ class KeptCookies:
                 self._path.unlink()
 
     def applied(self, cookies: Iterable[Cookie]) -> list[Cookie]:
-        """The owner's `cookies` with what was renewed since."""
+        """The owner's `cookies` with the renewals applied."""
         found: dict[Key, Cookie | None] = {cookie.key: cookie for cookie in cookies}
         found |= {key: cookie for key, (_, cookie) in self._changes.items()}
         return [cookie for cookie in found.values() if cookie]
 
     def merge(self, changes: Mapping[Key, Change]) -> bool:
-        """Of each cookie the newest change stays. Whether anything is different now, and so to be saved."""
+        """Keep the newest change of each cookie. Returns whether anything changed and must be saved."""
         newer = {
             key: change
             for key, change in changes.items()
@@ -72,7 +72,7 @@ class KeptCookies:
         return is_different
 
     def save(self) -> None:
-        """Write all for its owner's eyes only, whole or not at all. Raises OSError."""
+        """Write everything, readable by the owner only, whole or not at all. Raises OSError."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = self._path.with_suffix(f".{secrets.token_hex(4)}")
         renewed = [[*key, cookie] for key, (_, cookie) in self._changes.items()]
@@ -100,7 +100,7 @@ class KeptCookies:
 
 
 def changes(file: Path) -> dict[Key, Change]:
-    """What a run has noted (see `renewals.py`); nothing where it ended before it could."""
+    """The renewals of a run (see `renewals.py`); none if it ended too early to write them."""
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

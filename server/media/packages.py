@@ -1,8 +1,8 @@
-"""The packages that make YouTube work in this environment: which there are, a copy of them, and putting it back.
+"""The packages that an update replaces: lists them, copies them aside, and puts the copy back.
 
-An update that fails, or is killed half way, must leave a working version. So what it replaces is kept aside first, as
-hard links where that is possible, and a manifest says that the copy is whole. While there is a manifest, what is
-installed may be in pieces. Everything here blocks.
+An update that fails, or is killed half way, must leave a working version. So the old packages are copied first, as hard
+links if possible, and a manifest says that the copy is complete. While there is a manifest, the installed packages may
+be incomplete. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..config import ConfigError
 
-#: yt-dlp, what solves YouTube's challenges for it, and what lets it look like a browser.
+#: yt-dlp, its challenge solver, and the library with which it imitates a browser.
 TOOLS = ("yt-dlp", "yt-dlp-ejs", "deno", "curl-cffi")
 #: Seconds after which an update that has not ended is taken to have been killed.
 LONGEST_UPDATE = 1200.0
@@ -44,7 +44,7 @@ def plugins() -> dict[str, str]:
 
 
 def version(name: str) -> str | None:
-    """That of a package of this environment, None where it is not installed."""
+    """The version of a package in this environment; None if it is not installed."""
     found = _found(name)
     return found[0].version if found else None
 
@@ -54,7 +54,7 @@ def normalized(name: str) -> str:
 
 
 def is_updating() -> bool:
-    """Whether what is installed may be in pieces now."""
+    """Whether the installed packages may be incomplete now."""
     return _manifest().exists()
 
 
@@ -84,7 +84,7 @@ def keep(names: Iterable[str]) -> None:
 
 
 def put_back() -> None:
-    """Replace what is installed by what was kept. May be done again where it was cut short. Raises OSError."""
+    """Put the copy back. May be repeated after an interruption. Raises OSError."""
     kept: dict[str, list[str]] = json.loads(_manifest().read_text())
     for name, files in kept.items():
         for package in _found(name):
@@ -93,7 +93,7 @@ def put_back() -> None:
                 (Path(sys.prefix) / file).unlink(missing_ok=True)
             for folder in about:
                 shutil.rmtree(folder, ignore_errors=True)
-        for top in _tops(files):  # an installation that was cut short is in no list
+        for top in _tops(files):  # an interrupted installation has no list of files
             shutil.rmtree(top, ignore_errors=True)
     for name in kept:
         for one in kept[name]:
@@ -103,7 +103,7 @@ def put_back() -> None:
 
 
 def forget() -> None:
-    """What is installed is good."""
+    """Delete the copy: the installed packages work."""
     with suppress(FileNotFoundError):
         _manifest().unlink()
     shutil.rmtree(backup_folder(), ignore_errors=True)
@@ -118,7 +118,7 @@ def _found(name: str) -> list[metadata.Distribution]:
 
 
 def _files(package: metadata.Distribution) -> Iterator[Path]:
-    """Those that exist, from the environment's folder on. Raises ConfigError for what pip could not replace."""
+    """The existing files, relative to the environment. Raises ConfigError for files that pip cannot replace."""
     if package.files is None:
         raise ConfigError(f"{package.metadata['Name']} was not installed by pip, so it cannot be updated with it")
     for file in package.files:
@@ -132,7 +132,7 @@ def _files(package: metadata.Distribution) -> Iterator[Path]:
 
 
 def _about(package: metadata.Distribution) -> set[Path]:
-    """Its folder of metadata; none where there is no list of its files."""
+    """The package's metadata folder; none if it has no list of files."""
     names = {str(file).split("/")[0] for file in package.files or () if ".dist-info/" in str(file)}
     return {Path(str(package.locate_file(name))) for name in names}
 

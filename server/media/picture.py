@@ -1,6 +1,6 @@
-"""What a picture says of itself in its first bytes, and where in it black bars are. Pure functions.
+"""Reads a picture's header, and finds black bars. Pure functions.
 
-No decoder sees a picture whose header was not read here before: a few kilobytes can claim gigabytes of pixels.
+Every picture's header is checked here before a decoder reads it: a few kilobytes can claim gigabytes of pixels.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Pixels that a picture may have (YouTube's largest have a ninth of that), and those that an edge of a cover must have.
+#: Most pixels of a picture (YouTube's largest have a ninth of that), and least pixels of a cover's edge.
 MOST_PIXELS = 3840 * 2160
 LEAST_EDGE = 32
 
-#: Bytes in front of a JPEG's size: a colour profile and a small picture for its preview may stand there.
+#: Bytes searched for a JPEG's size: a colour profile and a preview may come before it.
 _LONGEST_HEADER = 1 << 18
 
 #: A grey value that passes as black, out of 255: compression leaves some noise.
 _BLACK = 20
-#: How much of the line next to a bar must not be black: next to a dark sky, or a word on black, less is.
+#: The part of the line next to a bar that must not be black. A dark sky, or a word on black, has less.
 _LEAST_BESIDE = 0.2
 _LEAST_BESIDE_BOTH = 0.8
-#: Lines next to a bar that blur and ringing make neither black nor bright.
+#: Lines next to a bar that blur and ringing leave neither black nor bright.
 _BLUR = 2
-#: How much wider than high, or higher than wide, a film gets: what is beyond is no film between bars.
+#: The most extreme aspect ratio of a film; anything beyond it is no film between bars.
 _LONGEST_SHAPE = 2.8
 
 
@@ -51,7 +51,7 @@ class Box:
 
 
 def header(content: bytes) -> Header | None:
-    """Of a JPEG, PNG or WebP; None for anything else, or where the header is not whole."""
+    """The header of a JPEG, PNG or WebP; None for anything else or an incomplete header."""
     try:
         if content.startswith(b"\xff\xd8\xff"):
             return _jpeg(content[:_LONGEST_HEADER])
@@ -96,7 +96,7 @@ def _webp(content: bytes) -> Header | None:
 
 
 def square(grey: bytes, width: int, height: int) -> Box:
-    """The middle square of a picture of one byte a pixel, or of what is between its black bars.
+    """The middle square of a picture of one byte a pixel, or of the part between its black bars.
 
     Bars are cut only in pairs of about the same size with a sharp edge, so that a dark picture stays as it is.
     """
@@ -104,7 +104,7 @@ def square(grey: bytes, width: int, height: int) -> Box:
     box = _without_bars(grey, width, height)
     if box.left <= whole.left and box.top <= whole.top and box.right >= whole.right and box.bottom >= whole.bottom:
         return whole
-    # What blur and ringing darken next to a bar goes with it.
+    # Lines that blur and ringing darken belong to the bar.
     left, top = box.left + min(box.left, _BLUR), box.top + min(box.top, _BLUR)
     right, bottom = box.right - min(width - box.right, _BLUR), box.bottom - min(height - box.bottom, _BLUR)
     return _middle(Box(left, top, right, bottom))

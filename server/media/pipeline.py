@@ -22,7 +22,7 @@ from .exits import Exits
 
 log = logging.getLogger(__name__)
 
-#: How long the first byte may wait for a cover, in seconds: for fetching and for making it, together.
+#: Seconds that the first byte may wait for a cover: for fetching and making it together.
 COVER_TIMEOUT = 1.0
 
 
@@ -96,7 +96,7 @@ class Pipeline:
         job.media = media = dataclasses.replace(job.media, duration=round(written, 3))
         clock.passed("encode")
         artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
-        job.cover = artifact.cover  # where it is from now on; the staging folder goes
+        job.cover = artifact.cover  # its final place; the staging folder is removed
         clock.passed("publish")
         return artifact
 

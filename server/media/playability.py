@@ -1,8 +1,7 @@
 """YouTube's own sentences for why it does not play a video, and what they mean.
 
-A pattern is held against the beginning of what YouTube says, lower-cased and with plain apostrophes, so that no name
-within a sentence (a channel's, a membership level's, a claimant's) can be taken for another sentence. The first that
-fits counts.
+A pattern must match at the beginning of YouTube's sentence (lower-cased, with plain apostrophes), so that a name within
+it (a channel's, a membership level's, a claimant's) is never taken for another sentence. The first match counts.
 """
 
 from __future__ import annotations
@@ -243,7 +242,7 @@ _BARE = re.compile(
     rf"((this |the )?(video|content) )?(is |is currently )?(unavailable|not available){_END}"
     rf"|(this|the) video isn't available{_END}"
 )
-#: What may stand before the sentence that says why, and says nothing itself.
+#: Words that may precede the sentence with the reason and mean nothing themselves.
 _LEAD = re.compile(
     r"youtube said: (error - |alert - )?"
     r"|(((this |the )?video (is )?)?(unavailable|not available)|(playback )?error|an error occurred"
@@ -254,7 +253,7 @@ _CAPTCHA = "youtube is requiring a captcha challenge before playback"
 
 
 def reason(said: str) -> Reason | None:
-    """What a sentence of YouTube's means; `BARE` when it says nothing, None when nobody here knows it."""
+    """The meaning of YouTube's sentence: `BARE` if it gives no reason, None if the sentence is unknown."""
     if said.rstrip(". ").endswith(_CAPTCHA):
         return _BOT
     while said:

@@ -24,7 +24,7 @@ NONE = "YTDLP_NO_PLUGINS"
 
 
 def load() -> str:
-    """Load the environment's plugins, once; what yt-dlp says of those that cannot be imported."""
+    """Load the environment's plugins, once. Returns yt-dlp's errors for those that cannot be imported."""
     yt_dlp.plugins.candidate_plugin_paths = _the_folder_itself
     plugin_dirs.value = [] if os.environ.get(NONE) else _site_packages()
     said = io.StringIO()

@@ -1,11 +1,11 @@
 """Child processes; the only file that starts one, `forkserver.py` aside, which runs in a process started here.
 
-Two kinds. A *forked* child (yt-dlp) comes warm out of a forkserver (see `forkserver.py`) that has its module imported,
-and leads a process group of its own. A *spawned* child (ffmpeg) is started by the server and may join that group. Each
-is an `async with` block: when the block is left, however it is left, the child has ended and was reaped.
+There are two kinds. A *forked* child (yt-dlp) comes warm out of a forkserver (see `forkserver.py`) that has its module
+imported, and leads a process group of its own. A *spawned* child (ffmpeg) is started by the server and may join that
+group. Each is an `async with` block: when the block is left, however it is left, the child has ended and was reaped.
 
-Nothing in these groups has state worth a goodbye (a run works in a folder that is thrown away), so the end is SIGKILL
-at once: that is also what a child that ignores SIGTERM or is stopped needs.
+The children have no state to save (a run works in a temporary folder), so they are ended by SIGKILL at once. That also
+ends a child that ignores SIGTERM or is stopped.
 
 When the server itself dies, even by SIGKILL, no child outlives it: each forked child holds the read end of a pipe whose
 only write end is in the server, and kills its own group when that pipe ends. A group whose watching thread is stopped
@@ -43,7 +43,7 @@ _EXIT_TIMEOUT = 10.0
 
 
 class ChildFailed(Exception):
-    """A child that ended badly, was too slow or could not be started. `stderr` is the end of what it said."""
+    """A child failed, was too slow or could not be started. `stderr` is the end of its output there."""
 
     def __init__(self, message: str, *, returncode: int | None = None, stderr: str = "") -> None:
         super().__init__(message)
@@ -98,9 +98,9 @@ async def run(
     memory: int | None = None,
     niceness: int = NICENESS,
 ) -> bytes:
-    """What `argv` prints to stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
+    """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
 
-    `memory` is how many bytes of addresses it may use, where the system can hold it to that (Linux can).
+    `memory` limits its address space in bytes, if the system supports that (Linux does).
     """
     if memory is not None:
         argv = ["sh", "-c", 'ulimit -d "$0" 2>/dev/null; exec "$@"', str(memory // 1024), *argv]
@@ -135,12 +135,12 @@ def _feed(descriptor: int, data: bytes) -> None:
 
 
 def _nice(argv: Sequence[str], niceness: int) -> list[str]:
-    """POSIX `nice`: a preexec_fn would not be safe beside the server's threads."""
+    """The command with POSIX `nice`: a preexec_fn would not be safe beside the server's threads."""
     return ["nice", "-n", str(niceness), *argv] if niceness else [*argv]
 
 
 def python(*arguments: str) -> list[str]:
-    """The command line of a fresh Python of this environment that finds ytmp3d, and nothing in the working folder."""
+    """The command line of a fresh Python that imports ytmp3d, but nothing from the working folder."""
     variables = [f"{name}={value}" for name, value in _safe_import_path().items()]
     return ["env", *variables, sys.executable, *arguments]
 

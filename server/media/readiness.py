@@ -42,7 +42,7 @@ class Readiness:
     _said_until: float = field(default=-math.inf, init=False)
 
     async def report(self) -> tuple[list[str], list[str]]:
-        """What stops conversions, and what may; each in a sentence that says what to do.
+        """What stops conversions, and what may stop them; each in a sentence that says what to do.
 
         The same answer is given for `ANSWER_SECONDS`, since anybody may ask, and each new one starts processes.
         """
@@ -85,7 +85,7 @@ NO_RUNTIME = (
 
 
 def ytdlp_warnings(versions: ytdlp.Versions) -> list[str]:
-    """What is amiss with yt-dlp and what it works with, each in a sentence that says what to do."""
+    """Problems of yt-dlp and its tools, each in a sentence that says what to do."""
     found = []
     age = ytdlp_age(versions.ytdlp)
     if age is not None and age > OLD_AFTER_DAYS:

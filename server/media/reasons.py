@@ -1,9 +1,9 @@
-"""Why a run of yt-dlp failed: from its last message and its warnings to the job error that is true.
+"""Why a run of yt-dlp failed: finds the job error that its last message and its warnings stand for.
 
-Where the message names the reason, it alone counts. Where it says only that nothing is left to fetch, the warnings
-before it say why. Neither holds a video's title: what is read of the log is what yt-dlp warns of.
+If the message names the reason, it alone counts. If it says only that no format is left, the warnings before it give
+the reason. Neither contains a video's title: only yt-dlp's warnings are read from its log.
 
-Every sentence that yt-dlp or YouTube is known to say, with its code, stands in `tests/unit/test_reasons.py`.
+`tests/unit/test_reasons.py` lists every known sentence of yt-dlp's and YouTube's with its code.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from .. import errors
 from . import advice, playability, transport, withheld
 from .advice import Reason, Setup
 
-#: Characters quoted of a sentence that nobody knows.
+#: Most characters quoted of an unknown sentence.
 QUOTED = 200
 
 #: `ERROR: [youtube] dQw4w9WgXcQ: …`, `\r[download] Got error: …`, `[youtube] [jsc:deno] …`.
 _PREFIX = re.compile(r"((error|warning): |\[[\w:+ -]+\] |(?<=\] )([\w-]{11}: ){1,2})+", re.IGNORECASE)
 _OF_YOUTUBE = re.compile(r"(error: )?\[youtube", re.IGNORECASE)
-#: What yt-dlp adds for whoever sits at its command line.
+#: yt-dlp's advice for users of its command line.
 _ADDED = re.compile(
     r"(;|\.)? *(please report this issue on |\(caused by |use --|see +https?://|for more information, refer to"
     r"|you might want to use a vpn|this video is available in )",
     re.IGNORECASE,
 )
 _BUG = "please report this issue on"
-#: Exceptions of Python's that have nothing to do with the way to YouTube, whatever words they hold.
+#: Python's exceptions that have nothing to do with the network, whatever their text.
 _PROGRAMMING = re.compile(
     r"(assertion|attribute|import|index|json\w*|key|lookup|memory|modulenotfound|name|notimplemented|overflow|recursion"
     r"|runtime|struct|type|unboundlocal|unicode\w*|value|zerodivision)error: "
 )
-#: What yt-dlp's extractor says of its own, beside what YouTube says. A bug of its own it calls one.
+#: Messages of yt-dlp's extractor itself, not YouTube's. It calls its own bugs bugs.
 _OWN_WORDS = re.compile(
     r"unable to (download|fetch)|error reading response|failed to (download|fetch)|download of .* failed"
     r"|a network error has|access to this webpage|no player clients|unsupported language|login (with|details)"
@@ -49,13 +49,13 @@ _NO_FORMATS = "requested format is not available"
 _ONLY_IMAGES = "only images are available"
 _SHUT_OUT = re.compile(r"all player responses are invalid|skipping player responses from")
 _STALE_COOKIES = "the provided youtube account cookies are no longer valid"
-#: What a page or the player API answered, or failed to.
+#: Failed requests for a page or the player API.
 _PAGES = re.compile(
     r"unable to download (api page|webpage)|error reading response|failed to (download|fetch|connect)"
     r"|download of .* failed|a network error has occurred"
 )
 _CONFIGURED = re.compile(r"no player clients|unsupported language|login (with|details)|.{0,30}impersonat")
-#: What a signed-in account sees and a guest does not.
+#: Refusals that a signed-in account may not get.
 _SIGN_IN_HELPS = (
     errors.BotCheck,
     errors.AgeRestricted,
@@ -83,7 +83,7 @@ _STALE = Reason(errors.CookiesInvalid)
 
 
 def failure(message: str, warnings: Sequence[str] = (), setup: Setup | None = None) -> errors.JobError:
-    """The job error that yt-dlp's last `message` and its `warnings` amount to."""
+    """The job error for yt-dlp's last `message` and its `warnings`."""
     setup = setup or Setup()
     lines = [_bare(line) for line in warnings]
     found = _reason(message, lines)
@@ -109,7 +109,7 @@ def _reason(message: str, lines: list[str]) -> Reason:
 
 
 def _of_youtube(message: str, said: str, lines: list[str]) -> Reason:
-    """YouTube's own sentence."""
+    """The job error for YouTube's own sentence."""
     found = playability.reason(said)
     if found is playability.BARE:
         return _why(lines) or found
@@ -120,7 +120,7 @@ def _of_youtube(message: str, said: str, lines: list[str]) -> Reason:
 
 
 def _nothing_left(said: str, lines: list[str]) -> Reason:
-    """Formats that were listed and are all silent are NO_AUDIO, all else was withheld."""
+    """NO_AUDIO if formats were listed and all are silent, else SOURCE_WITHHELD."""
     only_images = any(_ONLY_IMAGES in line for line in lines)
     if said.startswith(_NO_FORMATS) and not only_images and not withheld.challenge_failed(lines):
         return _SILENT
@@ -128,7 +128,7 @@ def _nothing_left(said: str, lines: list[str]) -> Reason:
 
 
 def _why(lines: list[str]) -> Reason | None:
-    """What the warnings say: first what a page or the API answered, since the rest is there on good days, too."""
+    """The reason in the warnings. Failed requests come first, since the other warnings also occur in good runs."""
     answers = [found for line in lines if _PAGES.match(line) and (found := transport.player_reason(line))]
     order = (errors.SourceRateLimited, errors.SourceForbidden, errors.GeoBlocked)
     answers.sort(key=lambda found: not issubclass(found.error, order))
@@ -147,7 +147,7 @@ def _bare(text: str) -> str:
 
 
 def quoted(message: str) -> str:
-    """What YouTube said, as one may show it: no control characters, no addresses, no advice of yt-dlp's."""
+    """YouTube's words, safe to show: no control characters, no addresses, no advice of yt-dlp's."""
     kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in message)
     plain = " ".join(kept.split())
     prefix = _PREFIX.match(plain)

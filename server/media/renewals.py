@@ -1,6 +1,6 @@
-"""What YouTube changes in a run's cookies, noted as it happens. For the yt-dlp process; nothing here imports yt-dlp.
+"""Notes YouTube's changes to a run's cookies. It runs in the yt-dlp process and does not import yt-dlp.
 
-The moment of each change is noted, too: of two runs at a time the one that ends last need not have the newest cookie.
+Each change has its time: of two runs at once, the one that ends last need not have the newest cookie.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from .cookie_file import Key
 
-#: Changes that are kept of a run.
+#: Most changes that are kept of a run.
 MAX_CHANGES = 300
 
 
 class Renewals:
-    """Notes what is set and cleared in `jar` from now on. `save` writes it to `file`, whole or not at all."""
+    """Notes cookies that are set and cleared in `jar`. `save` writes them to `file`, whole or not at all."""
 
     def __init__(self, jar: CookieJar, file: Path) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class Renewals:
 
 
 def _columns(cookie: Cookie) -> list[str]:
-    """As a line of a cookies.txt has them; one without a value has its name in the value's place."""
+    """A cookie's name and value as in a line of a cookies.txt. Without a value, the name takes its place."""
     name, value = (cookie.name, cookie.value) if cookie.value is not None else ("", cookie.name)
     with_subdomains, secure = ("TRUE" if one else "FALSE" for one in (cookie.domain.startswith("."), cookie.secure))
     return [cookie.domain, with_subdomains, cookie.path, secure, str(cookie.expires or 0), name, value]

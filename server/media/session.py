@@ -1,4 +1,4 @@
-"""A yt-dlp for one video: it answers for the asked video only and chooses the format. The server never imports this."""
+"""A yt-dlp for one video: it refuses any other video and chooses the format. The server never imports this."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_KBPS, _MOST_MUXED_KBPS = 2_000, 60_000
 class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
     """`outlet` is where the download goes (see `download.install`).
 
-    `renewed` is where it notes what YouTube changes in its cookies, if it was given any; their file stays as it is.
+    It notes in `renewed` what YouTube changes in its cookies, if it has any. The cookies file is not changed.
     """
 
     def __init__(self, options: dict[str, Any], video_id: str, outlet: Outlet, renewed: Path | None) -> None:
@@ -36,7 +36,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         self._video_id = video_id
         self._renewals: Renewals | None = None
         super().__init__({**options, "format": self._choose})
-        # As yt-dlp's own command does: not every part of it asks the options.
+        # As in yt-dlp's own command: some of its parts do not read the options.
         FFmpegPostProcessor._ffmpeg_location.set(options["ffmpeg_location"])
         if renewed:
             self._renewals = Renewals(self.cookiejar, renewed)
@@ -46,7 +46,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
             self._renewals.save()
 
     def process_ie_result(self, ie_result: dict[str, Any], *args: Any, **named: Any) -> Any:
-        """Refuse what is not the asked video: YouTube names a trailer in a paid film's place."""
+        """Refuse any other video: YouTube offers a trailer instead of a paid film."""
         found = ie_result.get("id")
         if ie_result.get("_type", "video") != "video":
             raise Refused("PAYMENT_REQUIRED", f"YouTube names {found} in place of {self._video_id}: a trailer")
@@ -60,7 +60,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         return super().urlopen(*args, **named)
 
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The best format that can be fetched, but no dub because the original cannot; none when nothing has sound."""
+        """The best format that can be fetched. A dub never replaces an unavailable original. None if all are silent."""
         unreachable: RequestError | None = None
         listed = formats.ranked(context["formats"])
         for one in listed:
@@ -107,7 +107,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
 def is_delivered(outlet: Outlet, info: dict[str, Any]) -> bool | None:
     """Whether all came that was announced; None when nothing was. Raises Refused when what came is not one file.
 
-    Whoever has a better measure need not mind: YouTube's word is not always exact.
+    YouTube's figure is not always exact, so a caller with a better measure may ignore this.
     """
     outlet.end()
     if "fragments" in info or info.get("protocol") == "m3u8_native":  # each was checked by itself
@@ -117,7 +117,7 @@ def is_delivered(outlet: Outlet, info: dict[str, Any]) -> bool | None:
 
 
 def bound(outlet: Outlet, info: dict[str, Any], most: float) -> None:
-    """Let no more through `outlet` than `most` bytes, and no more than the chosen format says that it has."""
+    """Limit `outlet` to `most` bytes and to the announced size of the chosen format."""
     outlet.most = (most, "TOO_LARGE")
     if size := info.get("filesize"):
         outlet.size_limit = (size * 1.05 + (64 << 10), "OVERSIZED")

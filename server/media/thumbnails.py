@@ -1,4 +1,4 @@
-"""The thumbnail, fetched beside the audio: which one, and by when. This runs in yt-dlp's process."""
+"""Fetches the thumbnail beside the audio, within a deadline. This runs in yt-dlp's process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import yt_dlp
 
 from . import picture
 
-#: Seconds within which a thumbnail is here or there is none, all tries together.
+#: Seconds for fetching a thumbnail, all tries together.
 DEADLINE = 1.0
-#: Addresses that are tried: YouTube lists less than there is, and what yt-dlp guesses may be missing.
+#: Most addresses that are tried: YouTube does not list all thumbnails, and yt-dlp's guesses may be missing.
 MOST_TRIES = 6
-#: Bytes of a thumbnail.
+#: Most bytes of a thumbnail.
 MOST_BYTES = 8 << 20
 
-#: Pictures out of the video itself, which nobody chose.
+#: Frames of the video itself, which nobody chose as a thumbnail.
 _FRAMES = re.compile(r"/(?:sd|hq|mq)?[123](?:_live)?\.(?:jpg|webp)$")
 
 
 def candidates(info: dict[str, Any]) -> list[str]:
     """The addresses to try, best first, one for each picture.
 
-    yt-dlp sorts them from worst to best, with guesses among them, each as JPEG and as WebP. Of several for one picture
-    a whole one goes before one that YouTube cuts to size, and the one that YouTube named before a guess.
+    yt-dlp sorts them from worst to best, including guesses, each as JPEG and as WebP. Of several addresses for one
+    picture, an uncropped one comes before a cropped one, and one that YouTube named comes before a guess.
     """
     chosen: dict[str, tuple[tuple[bool, bool, bool], str]] = {}
     for one in reversed(info.get("thumbnails") or []):
@@ -46,10 +46,10 @@ def candidates(info: dict[str, Any]) -> list[str]:
 
 
 class Fetch:
-    """A thumbnail on its way into the file `thumbnail` of the working folder.
+    """Fetches a thumbnail into the file `thumbnail` of the working folder.
 
     `tell` is called once, with that file or None, unless `forget` comes first; never after `wait` or `forget` has
-    returned. A source that sends a byte now and then is left to itself: its thread ends with the process.
+    returned. A source that sends a byte now and then is abandoned: its thread ends with the process.
     """
 
     def __init__(self, ydl: Any, urls: list[str], tell: Callable[[Path | None], None]) -> None:
@@ -67,7 +67,7 @@ class Fetch:
         self._say(None)
 
     def forget(self) -> None:
-        """Nobody wants to be told any more."""
+        """Do not call `tell` any more."""
         with self._telling:
             self._told.set()
 
@@ -83,7 +83,7 @@ class Fetch:
             left = self._until - time.monotonic()
             if left <= 0 or self._told.is_set():
                 break
-            with contextlib.suppress(Exception):  # a cover is a nicety: whatever goes wrong, the next one is tried
+            with contextlib.suppress(Exception):  # after any failure the next one is tried
                 if file := self._try(url, left):
                     break
         self._say(file)

@@ -1,7 +1,7 @@
-"""What yt-dlp says of the way to YouTube and of the bytes on it, and what that means.
+"""The meaning of yt-dlp's messages about the network.
 
-These are the words of yt-dlp, of its libraries and of the system, never YouTube's: they are looked for anywhere in the
-text. The first that fits counts.
+These are words of yt-dlp, its libraries and the system, never YouTube's. They may occur anywhere in the text; the first
+match counts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from .advice import Reason
 
 
 class BrokenPipe(errors.EncodeFailed):
-    """yt-dlp could not hand on its audio: whoever should have read it is the one that failed."""
+    """yt-dlp could not write its audio: the encoder that should read it has failed."""
 
 
 class PlayerForbidden(errors.SourceForbidden):
-    """YouTube refused to say what formats there are. Asking again at once would make it no milder."""
+    """YouTube refused to list the formats. An immediate retry does not help."""
 
     retried = False
 
@@ -104,7 +104,7 @@ _STATUS = re.compile(r"http error (\d{3})")
 
 
 def reason(said: str) -> Reason | None:
-    """What a failure on the way means; None when this is no such failure."""
+    """The job error for a network failure; None if it is no network failure."""
     for pattern, found in _PATTERNS:
         if pattern.search(said):
             return found
@@ -113,7 +113,7 @@ def reason(said: str) -> Reason | None:
 
 
 def player_reason(said: str) -> Reason | None:
-    """The same for YouTube's pages and the player API, before there is any audio."""
+    """The same for YouTube's pages and the player API, before any audio."""
     status = _STATUS.search(said)
     if status and int(status[1]) in (400, 401, 403, 404, 410):
         return _of_status(int(status[1]), PlayerForbidden)

@@ -1,7 +1,7 @@
-"""Notices that yt-dlp, a plugin or what it works with was changed on disk, and has new work done by what is there now.
+"""Notices an update of yt-dlp, its plugins or its tools on disk, and uses the new version for new work.
 
-A fresh forkserver is started beside the old one and has to pass the same check as at the server's start. Then new work
-goes to it, and running work ends on the old one. If it does not pass, the old one stays, and the owner is told.
+A fresh forkserver is started beside the old one and must pass the same check as at the server's start. Then new work
+goes to it, and running work ends on the old one. If it fails the check, the old one stays, and the owner is told.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from . import packages, process, ytdlp
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 INTERVAL = 15.0
 #: Seconds without a further change after which an installation is taken to be complete.
 SETTLED = 3.0
 #: Seconds that a fresh yt-dlp has for its check.
 CHECK_TIMEOUT = 60.0
-#: What the owner is told while what is installed is not what runs.
+#: The owner's message while the installed version differs from the running one.
 KEPT_OLD = "The yt-dlp that is installed now does not work, so the one from before goes on. Run `ytmp3d update`."
 INTERRUPTED = "An update of yt-dlp was interrupted. Run `ytmp3d update`, which puts back what works."
 RESTART = "ytmp3d itself was updated. Restart the server."
@@ -37,8 +37,8 @@ State = dict[str, int]
 class Updates:
     """Follows what is installed.
 
-    `check` proves what a forkserver has imported and says its versions; `adopt` is told those that run from then on.
-    `problem` is what the owner should know, empty when there is nothing.
+    `check` tests what a forkserver has imported and returns its versions; `adopt` receives the versions in use from
+    then on. `problem` is a message for the owner, or empty.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Updates:
         self._adopt = adopt
 
     async def watch(self, known: State) -> None:
-        """Look for ever. `known` is the state before yt-dlp was imported."""
+        """Check until cancelled. `known` is the state before yt-dlp was imported."""
         while True:
             found = await asyncio.to_thread(installed)
             if await asyncio.to_thread(self._is_in_pieces) or found == known:
@@ -63,7 +63,7 @@ class Updates:
                 known = found
 
     def _is_in_pieces(self) -> bool:
-        """Whether an update has yet to prove itself; one that was killed is told."""
+        """Whether an update is still unproven. Reports one that was killed."""
         if packages.was_interrupted() and self.problem != INTERRUPTED:
             self._tell(INTERRUPTED)
         elif self.problem == INTERRUPTED and not packages.is_updating():
@@ -114,7 +114,7 @@ def installed() -> State:
 
 
 def _folders() -> list[Path]:
-    """Where packages are installed, and where yt-dlp is, should that be elsewhere."""
+    """The folders where packages are installed, and yt-dlp's, if that is another."""
     folders = [Path(folder) for folder in site.getsitepackages()]
     importlib.invalidate_caches()
     found = importlib.util.find_spec("yt_dlp")
@@ -132,7 +132,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _changed_at(path: Path) -> int:
-    """In nanoseconds; 0 where there is nothing."""
+    """The time of the last change in nanoseconds; 0 if the file does not exist."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -1,7 +1,7 @@
 """Whether an MP3 holds every second of its source and nothing else. Pure functions.
 
-What counts is what was written: bytes at a constant bitrate. A timestamp says where the sound ends, not how much of it
-there is. Known limit: a hole or a doubling shorter than the tolerance goes unnoticed.
+It measures the written bytes at a constant bitrate. A timestamp says where the sound ends, not how much of it there is.
+Known limit: a hole or a repetition shorter than the tolerance goes unnoticed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from .. import errors
 
-#: Seconds by which sound may go on after the picture beside it, whose length is said.
+#: Seconds that sound may go on after its picture, if only the picture's length is known.
 MUXED_EXCESS = 1.0
 
 
 class Overlong(errors.TooLong):
-    """More audio than was announced; unlike a video that is too long for this server, this may pass."""
+    """More audio than was announced. Unlike a video that is too long for this server, a retry may help."""
 
     retried = True
     text = "YouTube sent more audio than this video has, so it cannot be right. Try again later."
@@ -23,7 +23,7 @@ class Overlong(errors.TooLong):
 
 
 class Oversized(errors.TooLarge):
-    """More bytes than were announced; this, too, may pass."""
+    """More bytes than were announced. A retry may help."""
 
     retried = True
     text = "YouTube sent more data than it announced for this video, so it cannot be right. Try again later."
@@ -32,10 +32,10 @@ class Oversized(errors.TooLarge):
 
 @dataclass(frozen=True)
 class Expectation:
-    """How long the sound of a source should be: `seconds` (None where nobody says), within `tolerance`.
+    """How long the sound of a source should be: `seconds` (None if unknown), within `tolerance`.
 
-    `exact`: it is the sound's own length, against which every other measure is poor. `muxed`: it is that of a picture
-    with its sound, which may end before the picture does.
+    `exact`: `seconds` is the sound's own length, which no other measure overrides. `muxed`: it is the length of a
+    picture with sound, and the sound may end earlier.
     """
 
     seconds: float | None
@@ -52,9 +52,9 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Recording:
-    """What came of a source, in seconds: what was `written`, and when its last sound is to be heard (`ends_at`).
+    """What came of a source: the seconds `written`, and the time at which its last sound ends (`ends_at`).
 
-    `delivered`: all bytes and fragments came that were announced; None where nothing was. `clean`: the decoder met no
+    `delivered`: all announced bytes and fragments came; None if none were announced. `clean`: the decoder found no
     damage.
     """
 
@@ -70,9 +70,9 @@ class Recording:
 
 
 def expectation(own: float | None, video: float | None, *, muxed: bool = False) -> Expectation:
-    """By the format's `own` length, which is exact, else by the `video`'s, which is in whole seconds.
+    """The expected length: the format's `own`, which is exact, else the `video`'s, which is in whole seconds.
 
-    An encoder adds up to a tenth of a second, and in a clip of a second more than half a second is too much to miss.
+    An encoder adds up to a tenth of a second. In a clip of one second, half a second would be too much to miss.
     """
     if own:
         return Expectation(own, _tolerance(own), exact=not muxed, muxed=muxed)
@@ -113,7 +113,7 @@ def check(expected: Expectation, recording: Recording, max_duration: float) -> N
 
 
 def beyond_limit(expected: Expectation) -> errors.JobError:
-    """What is wrong with a source that goes on beyond the limit."""
+    """The error for a source that goes on beyond the limit."""
     return errors.TooLong() if expected.seconds is None else Overlong()
 
 

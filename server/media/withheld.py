@@ -1,7 +1,6 @@
-"""What yt-dlp's warnings say of formats that YouTube has but did not hand out to this server.
+"""yt-dlp's warnings about formats that YouTube has but did not hand out to this server.
 
-Most answers of YouTube hold formats that nobody can fetch beside some that one can; these lines matter only when no
-format was left.
+Most of YouTube's answers also list formats that cannot be fetched. These warnings matter only if no format was left.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Cause:
     owner: str
 
 
-#: The strongest first. Each is held against the beginning of a line, after yt-dlp's own prefixes.
+#: The strongest first. Each must match at the beginning of a line, after yt-dlp's own prefixes.
 CAUSES = (
     Cause(
         re.compile(
@@ -59,7 +58,7 @@ _EXPERIMENT = "an experiment that applies drm to all videos"
 
 
 def reason(lines: Iterable[str]) -> Reason | None:
-    """Why no format was left; None where the lines do not say. `lines` are lower-cased, without prefixes."""
+    """Why no format was left; None if the lines do not say. `lines` are lower-cased, without prefixes."""
     lines = list(lines)
     found = [cause for cause in CAUSES if any(cause.pattern.match(line) for line in lines)]
     if not found:
@@ -80,5 +79,5 @@ def reason(lines: Iterable[str]) -> Reason | None:
 
 
 def challenge_failed(lines: Iterable[str]) -> bool:
-    """Whether formats may be missing that YouTube did hand out."""
+    """Whether formats may be missing although YouTube handed them out."""
     return any(_CHALLENGE.pattern.match(line) for line in lines)

@@ -1,18 +1,18 @@
-"""What yt-dlp says in one run, cleaned. For the yt-dlp process; nothing here imports yt-dlp."""
+"""Cleans yt-dlp's messages of one run. It runs in the yt-dlp process and does not import yt-dlp."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from http.cookiejar import CookieJar
 
-#: Different messages that are told of a run, and different warnings that are kept.
+#: Most different messages that are passed on in a run, and most different warnings that are kept.
 MAX_TOLD, MAX_WARNINGS = 300, 100
-#: Characters of a message, and of a warning.
+#: Most characters of a message and of a warning.
 MAX_MESSAGE, MAX_WARNING = 1500, 500
 
-#: What is not told: that it finds no ffmpeg, which is meant, and all its options, of which some are passwords.
+#: Messages that are dropped: a missing ffmpeg, which is intended, and the options, some of which are passwords.
 _UNTOLD = ("ffmpeg-location ", "[debug] params: ")
-#: Characters of a cookie from which on it is a secret; a shorter one is a setting, such as a language.
+#: Least characters of a cookie that is treated as a secret; a shorter one is a setting, such as a language.
 _SECRET_FROM = 6
 
 

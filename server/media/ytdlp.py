@@ -1,4 +1,4 @@
-"""yt-dlp: which options a run gets, and what it says. What its failures mean is in `reasons.py`.
+"""Runs yt-dlp: its options and its events. `reasons.py` explains its failures.
 
 The run itself happens in `ytdlp_child.py`, in a process of its own.
 """
@@ -76,7 +76,7 @@ def options(config: Config, *, cache: Path, cookies: Path | None = None) -> list
 
 @dataclass(frozen=True)
 class Versions:
-    """Which yt-dlp runs, and what with: what was imported, which may differ from what is installed by now."""
+    """The versions of yt-dlp and its tools that were imported, which may differ from those installed since."""
 
     ytdlp: str
     ejs: str = ""
@@ -112,7 +112,7 @@ def preload(config: Config) -> None:
 
 
 async def check(config: Config, cache: Path, source: process.ForkServer | None = None) -> Versions:
-    """Prove that yt-dlp can be run and that the operator's arguments are harmless, and say which versions run.
+    """Check that yt-dlp runs and that the operator's arguments are harmless. Returns the versions in use.
 
     `source` is the forkserver to look at, if not the current one.
 
@@ -140,7 +140,7 @@ async def check(config: Config, cache: Path, source: process.ForkServer | None =
 
 
 def check_cookies(config: Config) -> None:
-    """Look whether each run will be able to take its copy of the cookies file. Blocking. Raises ConfigError."""
+    """Check that each run can copy the cookies file. Blocking. Raises ConfigError."""
     path = config.ytdlp.cookies
     if path is None:
         return
@@ -186,7 +186,7 @@ class Run:
         self._came: dict[str, dict[str, Any]] = {}
 
     async def media(self) -> Media:
-        """What the video is. Raises the JobError that says why there is none."""
+        """The description of the video. Raises the JobError that says why there is none."""
         event = await self._event("media")
         if self._copy:
             await self._copy.note_accepted()
@@ -196,7 +196,7 @@ class Run:
         return dataclasses.replace(media, duration=media.duration or event["length"] or 0.0)
 
     async def cover(self) -> Path | None:
-        """The thumbnail as it came, or None. A short clip may be downloaded before its cover comes."""
+        """The thumbnail as received, or None. A short clip may be downloaded before its cover."""
         event = await self._event("cover")
         return Path(event["file"]) if event["file"] else None
 
@@ -208,11 +208,11 @@ class Run:
             self.channels = channels or self.channels
 
     async def finish(self) -> None:
-        """Returns once no more will come; sets `delivered`. Raises the JobError that says why it did not come."""
+        """Returns after the last audio; sets `delivered`. Raises the JobError that says why the download failed."""
         self.delivered = (await self._event("downloaded"))["delivered"]
 
     async def _event(self, name: str) -> dict[str, Any]:
-        """The event of that name, which comes once; others that come before it are kept."""
+        """The event of that name, which comes once. Other events before it are kept."""
         while name not in self._came:
             event = await self._next()
             self._came[event["event"]] = event
@@ -233,7 +233,7 @@ class Run:
         return event
 
     async def hear_rest(self) -> None:
-        """Hear what it said that nobody has waited for. Call once the child has ended."""
+        """Log the remaining messages. Call once the child has ended."""
         while event := await _event(self.child):
             if event["event"] == "said":
                 self._hear(event["text"])
@@ -296,7 +296,7 @@ async def _event(child: process.Forked) -> dict[str, Any] | None:
 
 
 async def javascript_runtime() -> str:
-    """The JavaScript runtime yt-dlp finds by itself, like `deno 2.9.8`; empty when there is none."""
+    """The JavaScript runtime that yt-dlp finds by itself, like `deno 2.9.8`; empty without one."""
     async with process.fork(CHILD, "runtime") as child:
         event = await _event(child)
     return str(event["runtime"]) if event else ""

@@ -1,4 +1,4 @@
-"""What runs in the yt-dlp process: one extraction, one download to stdout. The server never imports this.
+"""Runs in the yt-dlp process: one extraction, one download to stdout. The server never imports this.
 
 The forkserver imports it once, so that every child starts with yt-dlp, its YouTube extractor and a first `YoutubeDL`
 already made. It talks to `ytdlp.py` by events, one line of JSON each:
@@ -47,12 +47,12 @@ def _nobody_can_be_asked(*_: object, **__: object) -> str:
 getpass.getpass = _nobody_can_be_asked
 _PLUGIN_ERRORS = plugins.load()
 download.install()
-# What every run does once before its first request, done here once for all of them: some 70 ms less for each.
+# Done here once for all runs, which saves some 70 ms before the first request of each.
 yt_dlp.parse_options(["--ignore-config"])
 with yt_dlp.YoutubeDL({"quiet": True, "allowed_extractors": ["youtube"]}) as _first:
     for _extractor in _first._ies.values():
         _extractor.suitable("https://www.youtube.com/watch?v=aaaaaaaaaaa")
-#: What was imported above, whatever is installed by now.
+#: The versions imported above; newer ones may be installed since.
 _VERSIONS = {
     "ytdlp": yt_dlp.version.__version__,
     "ejs": getattr(yt_dlp.dependencies.yt_dlp_ejs, "version", ""),
@@ -103,7 +103,7 @@ class _Run:
         except download.Refused as error:
             self.refused = error.code
             self._fail(str(error))
-        except Exception as error:  # yt-dlp raises whatever its many parts raise; all of it ends in one event
+        except Exception as error:  # yt-dlp may raise any exception; each ends in one event
             self._fail(_words(error))
         else:
             if self.outlet.sent and not self.refused:
@@ -177,7 +177,7 @@ class _Run:
     error = warning
 
     def hint(self, message: str, only_once: bool = False) -> None:
-        """What yt-dlp tells only to who asks for details: of its default clients, why formats are missing."""
+        """yt-dlp's verbose messages: they say why formats of its default clients are missing."""
         if not message.startswith("["):  # but an extractor's
             return
         self.warning(message)
@@ -212,14 +212,14 @@ class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
 
 
 def _words(error: Exception) -> str:
-    """What yt-dlp says of a failure; any other exception goes by its name."""
+    """yt-dlp's message for a failure; the name of any other exception."""
     if isinstance(error, yt_dlp.utils.YoutubeDLError):
         return str(error.msg or error)
     return f"{type(error).__name__}: {error}"
 
 
 def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:
-    """Say which versions run, and which options the operator's `own` change beside `allowed` against those of `base`.
+    """Report the versions, and the options outside `allowed` that the operator's `own` arguments change in `base`.
 
     No value of an option is repeated, since it may be a password. The server runs this before it listens, which also
     warms the forkserver.
@@ -249,13 +249,13 @@ def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: 
 
 
 def _translated(options: dict[str, Any]) -> str:
-    """What keeps YouTube from answering in the language in which its reasons are known; empty when nothing."""
+    """The option that would make YouTube answer in another language than English; empty if there is none."""
     own = (options.get("extractor_args") or {}).get("youtube") or {}
     return "youtube:lang may not be set, since YouTube's reasons are read in English" if "lang" in own else ""
 
 
 def _trial(options: dict[str, Any]) -> str:
-    """What keeps yt-dlp from beginning with these options (a browser to imitate, its cookies); empty when nothing."""
+    """Why yt-dlp cannot start with these options (a browser to imitate, its cookies); empty if it can."""
     try:
         with contextlib.redirect_stderr(io.StringIO()), yt_dlp.YoutubeDL({**options, "quiet": True}) as ydl:
             _ = ydl.cookiejar
