@@ -134,7 +134,7 @@ class ErrorBoundary:
         return response
 
     def _is_sane(self, request_id: str) -> bool:
-        """Whether the request id may be logged. It must not hold a conversion's id, which is the right to a download."""
+        """Whether the request id may be logged. It must not hold a conversion's id, which opens a download."""
         if not _SANE_ID.fullmatch(request_id):
             return False
         table = self._app[ENGINE].table
