@@ -40,7 +40,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import daily, ffmpeg, process, updates, ytdlp
+from .media import daily, environment, ffmpeg, process, updates, ytdlp
 from .media.exits import Exits, configurations, exits_of
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
@@ -196,7 +196,9 @@ def _updates(config: Config, readiness: Readiness, metrics: Metrics) -> updates.
 
 async def _update() -> None:
     try:
-        said = await process.run(process.python("-m", __package__, "update"), timeout=daily.TIMEOUT)
+        said = await process.run(
+            process.python("-m", __package__, "update"), timeout=daily.TIMEOUT, variables=environment.for_owner()
+        )
     except process.ChildFailed as error:
         log.warning("the daily update failed: %s", " | ".join((error.stderr or str(error)).splitlines()))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..config import ConfigError
 from ..installation import pip_install
-from ..media import packages, process
+from ..media import environment, packages, process
 from ..storage import lock
 from . import serve
 
@@ -104,13 +104,14 @@ def requirements() -> list[str]:
 
 async def _pip(*arguments: str) -> bytes:
     command = process.python("-m", "pip", *arguments, "--quiet", "--no-input", "--disable-pip-version-check")
-    return await process.run(command, timeout=PIP_TIMEOUT)
+    return await process.run(command, timeout=PIP_TIMEOUT, variables=environment.for_owner())
 
 
 async def _proven() -> str:
     """The versions that run, once a fresh process has converted with them. Raises ChildFailed."""
     module = f"{__package__}.proof"
-    return (await process.run(process.python("-m", module), timeout=PROOF_TIMEOUT)).decode().strip()
+    command = process.python("-m", module)
+    return (await process.run(command, timeout=PROOF_TIMEOUT, variables=environment.for_owner())).decode().strip()
 
 
 async def _old_works() -> str:

@@ -30,6 +30,7 @@ from multiprocessing import connection
 
 from .. import completion
 from ..installation import CHECKOUT
+from . import environment
 from .forked import Forked as Forked
 from .forked import Pipes
 from .forkserver import NICENESS as NICENESS
@@ -60,11 +61,13 @@ async def spawn(
     cwd: str | None = None,
     pass_fds: Sequence[int] = (),
     niceness: int = NICENESS,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
     `group` is the process group to join; it must be alive. Without one the child leads its own, all of which is killed
-    when the block is left. `pass_fds` are open in the child, too, under the same numbers.
+    when the block is left. `pass_fds` are open in the child, too, under the same numbers. Its environment is
+    `variables`, or what any tool needs.
     """
 
     async def start() -> Spawned:
@@ -76,6 +79,7 @@ async def spawn(
             process_group=0 if group is None else group,
             cwd=cwd,
             pass_fds=pass_fds,
+            env=environment.for_tools() if variables is None else variables,
             limit=LINE_BYTES,
         )
         return Spawned(process, leads_group=group is None)
@@ -97,6 +101,7 @@ async def run(
     stdin: bytes = b"",
     memory: int | None = None,
     niceness: int = NICENESS,
+    variables: Mapping[str, str] | None = None,
 ) -> bytes:
     """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
 
@@ -106,7 +111,7 @@ async def run(
         argv = ["sh", "-c", 'ulimit -d "$0" 2>/dev/null; exec "$@"', str(memory // 1024), *argv]
     read_end, write_end = os.pipe()
     try:
-        async with spawn(argv, stdin=read_end, niceness=niceness) as child:
+        async with spawn(argv, stdin=read_end, niceness=niceness, variables=variables) as child:
             os.close(read_end)
             read_end = -1
             feeder = asyncio.create_task(asyncio.to_thread(_feed, write_end, stdin), name=f"stdin of {child.pid}")
@@ -148,12 +153,12 @@ def python(*arguments: str) -> list[str]:
 class ForkServer:
     """A process that imports `module` and then forks warm children. Its start returns at once, blocking only shortly.
 
-    `environment` is set beside the server's own.
+    `variables` are set in its environment beside what yt-dlp needs.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, module: str, variables: Mapping[str, str]) -> None:
         self.module = module
-        self.environment = dict(environment)
+        self.variables = dict(variables)
         self._children = 0
         self._retired = False
         self._control, theirs = socket.socketpair()
@@ -162,7 +167,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__package__}.forkserver import main; main({number}, {module!r})"],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_safe_import_path(), **self.environment},
+                env={**environment.for_ytdlp(), **_safe_import_path(), **self.variables},
                 pass_fds=[number],
                 process_group=0,  # a terminal sends its Ctrl-C to a whole group
             )
@@ -286,7 +291,7 @@ class _Current:
         """Another in place of one that has ended, if nobody else has started it yet. Blocks for a moment."""
         with self._lock:
             if self.server is ended or self.server is None:
-                self.server = ForkServer(ended.module, ended.environment)
+                self.server = ForkServer(ended.module, ended.variables)
             return self.server
 
     def end(self) -> None:
@@ -299,10 +304,10 @@ _current = _Current()
 atexit.register(_current.end)
 
 
-def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
+def preload(module: str, variables: Mapping[str, str] | None = None) -> None:
     """Start the forkserver, which imports `module` before it forks. Call in the main thread's loop, before a child.
 
-    `environment` is set beside the server's own.
+    `variables` are set in its environment beside what yt-dlp needs.
     """
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 takes a thread for every child; 3.12 does this by itself.
@@ -311,9 +316,9 @@ def preload(module: str, environment: Mapping[str, str] | None = None) -> None:
             watcher = asyncio.PidfdChildWatcher()
             watcher.attach_loop(asyncio.get_running_loop())
             asyncio.set_child_watcher(watcher)
-    before, variables = _current.server, dict(environment or {})
-    if before is None or (before.module, before.environment) != (module, variables):
-        _current.take(ForkServer(module, variables))
+    before, wanted = _current.server, dict(variables or {})
+    if before is None or (before.module, before.variables) != (module, wanted):
+        _current.take(ForkServer(module, wanted))
 
 
 async def renew(prove: Callable[[ForkServer], Awaitable[None]]) -> None:
@@ -322,7 +327,7 @@ async def renew(prove: Callable[[ForkServer], Awaitable[None]]) -> None:
     What `prove` raises is raised, and then the current one stays. Children of the old one run to their own end.
     """
     old = _started()
-    fresh = await asyncio.to_thread(ForkServer, old.module, old.environment)
+    fresh = await asyncio.to_thread(ForkServer, old.module, old.variables)
     try:
         await prove(fresh)
     except BaseException:

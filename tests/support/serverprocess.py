@@ -24,7 +24,7 @@ from support.waiting import until as until
 ROOT = Path(__file__).parents[2]
 KEY = "YOUR_API_KEY"
 #: Which environment variable marks everything that a server under test has started, children of children included.
-MARK = "YTMP3D_TEST_SERVER"
+MARK = "LC_YTMP3D_TEST"
 
 SETTINGS = """
 [server]
