@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..config import Config, ExitConfig
+from ..config import Config, ExitConfig, YtdlpConfig
 from ..errors import JobError
 from ..gate import Closed
 from ..jobs import Job
@@ -46,10 +46,10 @@ OURS = frozenset({"INTERNAL_ERROR", "DISK_FULL"})
 
 @dataclass(eq=False)
 class Exit:
-    """`config` is the whole configuration as it is for this exit. `until` is by the clock of `Exits`."""
+    """`ytdlp` are its settings. `until` is by the clock of `Exits`."""
 
     name: str
-    config: Config
+    ytdlp: YtdlpConfig
     cookies: Cookies | None = None
     in_use: int = 0
     last_used: int = 0
@@ -290,5 +290,5 @@ def exits_of(config: Config, *, keeps: bool = True) -> tuple[Exit, ...]:
         path = own.ytdlp.cookies
         if path and path not in jars:
             jars[path] = Cookies(path, config.storage.state, name, keeps=keeps)
-        made.append(Exit(name, own, jars[path] if path else None))
+        made.append(Exit(name, own.ytdlp, jars[path] if path else None))
     return tuple(made)

@@ -73,7 +73,7 @@ class Pipeline:
         clock = _Stages(job, self.observe)
         way = self.exits.of(job)
         async with ytdlp.run(
-            way.config,
+            dataclasses.replace(self.config, ytdlp=way.ytdlp),
             job.video_id,
             folder=folder,
             cache=self.cache,

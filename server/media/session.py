@@ -15,6 +15,7 @@ from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 from . import formats
 from .download import Outlet, Refused
 from .renewals import Renewals
+from .source_hosts import Hosts
 
 #: Bytes by which a source may differ from the size it announced: YouTube now and then changes the end of a file.
 SIZE_SLACK = 100
@@ -26,13 +27,16 @@ _MOST_KBPS, _MOST_MUXED_KBPS = 2_000, 60_000
 
 
 class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
-    """`outlet` is where the download goes (see `download.install`).
+    """`outlet` is where the download goes (see `download.install`). `hosts` says which addresses it may ask.
 
     It notes in `renewed` what YouTube changes in its cookies, if it has any. The cookies file is not changed.
     """
 
-    def __init__(self, options: dict[str, Any], video_id: str, outlet: Outlet, renewed: Path | None) -> None:
+    def __init__(
+        self, options: dict[str, Any], video_id: str, outlet: Outlet, hosts: Hosts, renewed: Path | None
+    ) -> None:
         self.outlet = outlet
+        self._hosts = hosts
         self._video_id = video_id
         self._renewals: Renewals | None = None
         super().__init__({**options, "format": self._choose})
@@ -55,9 +59,13 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         formats.remember_lengths(ie_result.get("formats") or [])
         return super().process_ie_result(ie_result, *args, **named)
 
-    def urlopen(self, *args: Any, **named: Any) -> Any:
+    def urlopen(self, req: Any, **named: Any) -> Any:
+        """Every request of yt-dlp and of its plugins."""
+        self._hosts.check(req if isinstance(req, str) else getattr(req, "url", None) or req.full_url)
         self.outlet.note_request()
-        return super().urlopen(*args, **named)
+        response = super().urlopen(req, **named)
+        self._hosts.check(response.url)  # where redirects have led
+        return response
 
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The best format that can be fetched. A dub never replaces an unavailable original. None if all are silent."""

@@ -68,7 +68,14 @@ _FFMPEG = Reason(
     advice.update,
 )
 
+_OTHER_HOST = Reason(
+    errors.SourceWithheld,
+    "YouTube's answer leads to another site, which this server does not ask. Try again later, or tell its owner.",
+    lambda setup: "something on the way may answer in YouTube's place; `doctor` with this link repeats the failure.",
+)
+
 _REASONS: tuple[tuple[Reason, str], ...] = (
+    (_OTHER_HOST, r"none of youtube's hosts"),
     (Reason(BrokenPipe), r"(unable to write data|unable to download video): \[errno 32\]|^brokenpipeerror"),
     (Reason(errors.DrmProtected), r"this format is drm protected"),
     (SETTINGS, r"client certificate|unsupported extensions|impersonat"),

@@ -35,7 +35,7 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, plugins, session, thumbnails
+from . import description, download, formats, plugins, session, source_hosts, thumbnails
 from .words import Words
 
 
@@ -65,7 +65,8 @@ def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any
     """Run yt-dlp with `argv` on `url`.
 
     `rules`: the `video_id` that must be found there, `max_duration` in seconds, `cover` whether to fetch one,
-    `environment` to set, `folder` to work in, `renewed` where to note changes of the cookies, or null.
+    `environment` to set, `folder` to work in, `renewed` where to note changes of the cookies, or null, `own_addresses`
+    that may be asked beside YouTube's.
     """
     _Run(events, rules).run(argv, url)
 
@@ -92,7 +93,10 @@ class _Run:
             options = yt_dlp.parse_options(argv).ydl_opts
             options.update(logger=self, match_filter=self._match)
             renewed = self.rules["renewed"] and Path(self.rules["renewed"])
-            with session.Session(options, self.rules["video_id"], self.outlet, renewed) as ydl:
+            provider = [source_hosts.PROVIDER] if _VERSIONS["plugins"] else []
+            hosts = source_hosts.Hosts([*self.rules["own_addresses"], *provider])
+            source_hosts.guard(hosts, proxy=options.get("proxy"))
+            with session.Session(options, self.rules["video_id"], self.outlet, hosts, renewed) as ydl:
                 self.words.jar = ydl.cookiejar
                 ydl.write_debug = self.hint
                 ydl.add_post_processor(_Announce(self), when="before_dl")

@@ -37,6 +37,7 @@ rules = {
     "environment": {"SSL_CERT_FILE": ca_file},
     "folder": folder,
     "renewed": None,
+    "own_addresses": [],
 }
 read, write = os.pipe()
 told = os.dup(1)

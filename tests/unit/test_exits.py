@@ -35,7 +35,7 @@ def job(video_id: str = "some-video-") -> Job:
 
 
 def exits(clock: Clock, *names: str, cooldown: float = COOLDOWN) -> Exits:
-    return Exits(tuple(Exit(name, Config()) for name in names or ("only",)), cooldown, clock=clock)
+    return Exits(tuple(Exit(name, YtdlpConfig()) for name in names or ("only",)), cooldown, clock=clock)
 
 
 def attempt(exits: Exits, error: errors.JobError | None, video_id: str = "some-video-") -> bool:
@@ -274,7 +274,7 @@ def test_changes_are_announced(clock: Clock) -> None:
 
 
 async def test_who_waits_is_woken_when_the_time_is_up() -> None:
-    gate = Exits((Exit("only", Config()),), 0.05)
+    gate = Exits((Exit("only", YtdlpConfig()),), 0.05)
     work = job()
     gate.begin(work)
     gate.failed(work, errors.BotCheck())

@@ -10,6 +10,7 @@ from yt_dlp.networking.exceptions import TransportError
 
 from server.media.download import Outlet, Refused
 from server.media.session import Session
+from server.media.source_hosts import Hosts
 
 Format = dict[str, Any]
 
@@ -33,7 +34,7 @@ UNNAMED: Format = {
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     """One for which playlists are gone (404 says 'gone' in the address) or encrypted ('locked')."""
-    made = Session({"ffmpeg_location": "/nowhere", "quiet": True}, "asked-video", Outlet(io.BytesIO()), None)
+    made = Session({"ffmpeg_location": "/nowhere", "quiet": True}, "asked-video", Outlet(io.BytesIO()), Hosts(), None)
 
     def playlist(one: Format) -> tuple[str, str]:
         if "gone" in one["url"]:

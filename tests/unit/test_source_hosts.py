@@ -1,0 +1,115 @@
+"""Which addresses yt-dlp may ask."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from server.media.source_hosts import Hosts, OtherHost, is_in_own_network
+from server.media.ytdlp import _addresses
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.youtube.com/watch?v=x",
+        "https://youtube.com",
+        "https://rr1---sn-4g5e6nez.googlevideo.com/videoplayback?expire=1",
+        "https://manifest.googlevideo.com:443/api/manifest/hls_playlist",
+        "https://i.ytimg.com/vi/x/maxresdefault.jpg",
+        "https://yt3.ggpht.com/x",
+        "https://youtubei.googleapis.com/youtubei/v1/player",
+        "https://consent.youtube.com./m",
+        "https://WWW.YouTube.COM/",
+    ],
+)
+def test_youtubes_hosts_are_asked(url: str) -> None:
+    Hosts().check(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://www.youtube.com/",
+        "https://www.youtube.com:8443/",
+        "https://youtube.com.example.org/",
+        "https://notyoutube.com/",
+        "https://example.org/?youtube.com",
+        "https://youtube.com@example.org/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://localhost/",
+        "https://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:4416/get_pot",
+        "file:///etc/passwd",
+        "ftp://www.youtube.com/",
+        "data:audio/webm;base64,AAAA",
+        "https:///x",
+        "https://[broken/",
+        "https://www.youtube.com:99999/",
+        "",
+    ],
+)
+def test_nobody_else_is(url: str) -> None:
+    with pytest.raises(OtherHost, match="none of YouTube's hosts"):
+        Hosts().check(url)
+
+
+def test_what_the_owner_has_set_is_asked_by_its_port_and_scheme_only() -> None:
+    hosts = Hosts(["http://127.0.0.1:4416"])
+    hosts.check("http://127.0.0.1:4416/get_pot")
+    for other in ("http://127.0.0.1:8080/", "https://127.0.0.1:4416/", "http://127.0.0.2:4416/"):
+        with pytest.raises(OtherHost):
+            hosts.check(other)
+    assert hosts.addresses() == {("127.0.0.1", 4416)}
+
+
+def test_only_extractors_arguments_name_addresses() -> None:
+    words = ("--proxy", "http://proxy.example.org:1", "--extractor-args", "a:base_url=http://127.0.0.1:4416;b=1")
+    assert _addresses((*words, "--extractor-args=c:url=https://p.example.org/x")) == [
+        "http://127.0.0.1:4416",
+        "https://p.example.org/x",
+    ]
+
+
+OWN = """
+127.0.0.1 127.9.9.9 10.1.2.3 172.31.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255
+::1 :: fe80::1%eth0 fd00::1 ff02::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 64:ff9b::a00:1 2002:7f00:1::
+"""
+
+
+@pytest.mark.parametrize("address", OWN.split())
+def test_own_networks_are_known_in_every_form(address: str) -> None:
+    assert is_in_own_network(address)
+
+
+@pytest.mark.parametrize("address", ["142.250.74.206", "2a00:1450:4001:82f::200e", "64:ff9b::8efa:4ace", "198.18.0.1"])
+def test_public_addresses_are_not_in_one(address: str) -> None:
+    assert not is_in_own_network(address)
+
+
+GUARDED = """
+import socket, sys
+from server.media.source_hosts import Hosts, guard
+guard(Hosts(sys.argv[2:]), proxy=None)
+try:
+    socket.create_connection(("localhost", int(sys.argv[1])), timeout=20).close()
+except OSError as error:
+    print(error)
+else:
+    print("connected")
+"""
+
+
+@pytest.mark.parametrize("is_the_owners", [False, True])
+def test_without_a_proxy_no_name_leads_into_the_own_network(is_the_owners: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        own = [f"http://localhost:{port}"] * is_the_owners
+        command = [sys.executable, "-c", GUARDED, str(port), *own]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "."}
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
+    assert said == "connected\n" if is_the_owners else "own network" in said
