@@ -54,7 +54,7 @@ async def test_media_elsewhere_is_not_asked_for(
 ) -> None:
     monkeypatch.setattr(streams, "_media_url", lambda *_: f"{at(listener, address)}/videoplayback")
     # A format that comes by FTP is none for yt-dlp's rules.
-    with pytest.raises((errors.SourceWithheld, errors.NoAudio), match="leads to another site|has no sound"):
+    with pytest.raises((errors.SourceWithheld, errors.NoAudio), match=r"leads to another site|has no sound"):
         await shop.convert(entry())
 
 
