@@ -32,13 +32,13 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def command(config: Config, action: str) -> str:
-    """What to type for an `action` upon the keys of `config`."""
+    """The command line for an `action` on the keys of `config`."""
     option = f" --config {shlex.quote(str(config.file))}" if config.file not in (None, DEFAULT_FILE) else ""
     return f"{program()} keys{option} {action}"
 
 
 def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
-    """A new key, in the plain for the only time. Raises ValueError, ConfigError or OSError, as all below do."""
+    """Make a key and return it. Only its hash is stored. Raises ValueError, ConfigError or OSError, as all below do."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"a key's name has 1 to 64 of the characters A-Z a-z 0-9 . _ -, found {name!r}")
     if name == ENVIRONMENT:

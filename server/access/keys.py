@@ -23,9 +23,9 @@ from .key_file import ENVIRONMENT, hashed
 
 log = logging.getLogger(__name__)
 
-#: Fewer characters can be guessed, since nothing slows a guesser down.
+#: A key with fewer characters could be guessed.
 _FEWEST = 16
-#: How often the file is looked at, in seconds.
+#: Seconds between two checks of the file.
 _PERIOD = 1.0
 _SENDABLE = re.compile(r"[!-~]+")
 _HEADER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
@@ -36,7 +36,7 @@ Stamp = tuple[int, int, int, int] | None
 
 @dataclass(frozen=True)
 class Key:
-    """Who asks. Conversions belong to the name, so a new key of the same name sees them."""
+    """An accepted key. Conversions belong to its name, so a new key of the same name sees them."""
 
     name: str
     limits: LimitsConfig
@@ -68,7 +68,7 @@ class Keys:
 
     @property
     def any_keys(self) -> bool:
-        """Disabled ones count: who disabled every key wants nobody in."""
+        """Disabled keys count: an owner who disabled every key wants to admit nobody."""
         return bool(self._by_hash)
 
     def authenticate(self, authorization: str | None) -> Key:
@@ -100,7 +100,7 @@ class Keys:
         self.on_change()
 
     async def watch(self) -> None:
-        """Endless: take over every change of the file within two seconds; a broken file changes nothing."""
+        """Load every change of the file within two seconds, until cancelled. A broken file changes nothing."""
         while True:
             await asyncio.sleep(_PERIOD)
             if await self._look() == self._stamp:

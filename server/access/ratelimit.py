@@ -35,9 +35,9 @@ class Verdict:
 
 
 class RateLimiter:
-    """Synchronous, so that between looking at the windows and charging them nothing else of the loop can run.
+    """Synchronous, so that no other task runs between testing the windows and charging them.
 
-    This is the library's fixed-window strategy, spoken to its storage directly: the strategy makes each window's key
+    This is the library's fixed-window strategy, applied to its storage directly: the strategy builds each window's key
     four times a request, which costs more than all the rest.
     """
 

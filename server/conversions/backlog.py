@@ -1,4 +1,4 @@
-"""Who may still wait: the places in the queue, and how the keys share them.
+"""The places in the queue, and how the keys share them.
 
 A key may hold at most four fifths (`SHARE`) of the places that no other key holds. So its share shrinks as others fill
 the queue, and a key that has nothing waiting finds a place for as long as there is any.

@@ -1,7 +1,7 @@
 """The engine: it accepts conversions, shares the work between them, and decides how each one ends.
 
-Each method changes all the state it must before it awaits anything. What was accepted is in the state before `submit`
-returns. `_live` is the life of one job. The engine is given `run(job)` and knows nothing of how an MP3 is made.
+Each method makes all its changes in memory before it awaits anything. Accepted conversions are on disk before `submit`
+returns. `_live` runs one job from its first turn to its end. The engine receives `run(job)`, which makes the MP3.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 DISK_FULL = "The server's disk is full. Try again later."
 STATE_REFUSED = "The server cannot write down new conversions now. Try again later, or tell its owner."
-#: How often expiry and the disk budget are looked at, in seconds.
+#: Seconds between two checks of expiry and the disk budget.
 _TIDY_EVERY = 5.0
-#: Conversions that expire before it is others' turn.
+#: Conversions that expire before other tasks get a turn.
 _STEP = 200
 
 
@@ -107,7 +107,7 @@ class Engine:
         return accepted
 
     def _make_place(self, owner: str, recipes: Sequence[Recipe]) -> None:
-        """See that there is room for all; in a full table, forget as many old ones. Raises as `submit`."""
+        """Check that there is room for all; in a full table, forget as many old ones. Raises as `submit` does."""
         if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
         if not (self._room or self._jobs.keys() >= set(recipes)):
@@ -155,16 +155,16 @@ class Engine:
             self._state.note(records.TABLE, changes)  # on a full disk a removal must still go through
 
     async def run_forever(self) -> None:
-        """Start what waits whenever a slot is free, and tidy up. Runs until it is cancelled."""
+        """Start waiting jobs whenever a slot is free, and expire old ones. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.workers.run_forever(self.queue, self._live), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
 
     async def _live(self, job: Job) -> None:
-        """The life of a job, from its first turn to its end: begin, attempt, then retry or end.
+        """Run a job from its first turn to its end: begin, attempt, then retry or end.
 
-        It is cancelled when its last sharer leaves and when the server stops. A cut by the server's own hand is no
-        failed attempt, and the job is queued for the next start.
+        This is cancelled when the last sharer leaves and when the server stops. An attempt that the server interrupts
+        does not count as failed; the next start queues the job again.
         """
         while True:
             with self.workers.slot(job):
@@ -255,13 +255,13 @@ class Engine:
         self.retention.keep(conversion)
 
     def _forget(self, conversion: Conversion) -> None:
-        """Take it out of the table, and with the last of its job's sharers remove the file or stop the work."""
+        """Remove the conversion from the table. If it was its job's last sharer, remove the file or stop the work."""
         self.table.leave(conversion)
         if conversion in conversion.job.sharers:
             self._leave(conversion)
 
     def _leave(self, conversion: Conversion) -> None:
-        """Stop work that nobody waits for any more; remove a file that no conversion points to."""
+        """Stop a job without sharers; remove its file if no conversion points to it."""
         job = conversion.job
         del job.sharers[conversion]
         self.queue.discard(conversion)
@@ -290,7 +290,7 @@ class Engine:
         self._state.note(records.TABLE, dict.fromkeys(conversion.id for conversion in conversions))
 
     async def _expire_in_steps(self, conversions: Iterable[Conversion]) -> None:
-        """Let the event loop do other work between steps, since there may be a hundred thousand."""
+        """Let other tasks run between steps, since there may be a hundred thousand."""
         rest = iter(conversions)
         while step := list(itertools.islice(rest, _STEP)):
             self._expire(step)
@@ -307,7 +307,7 @@ class Engine:
                 self._remove_later(artifact)  # an orphan: it could not be removed when it expired
 
     async def expire_damaged(self, artifacts: Collection[Artifact]) -> None:
-        """Expire the files that somebody else removed or cut, so that the next request makes them anew."""
+        """Expire files that somebody else removed or cut, so that the next request makes them again."""
         if artifacts and (damaged := await self._artifacts.damaged(artifacts)):
             log.warning("%d finished files were removed or cut by somebody else", len(damaged))
             await self._remove(damaged)
@@ -318,7 +318,7 @@ class Engine:
             await asyncio.sleep(_TIDY_EVERY)
 
     async def tidy(self) -> None:
-        """Expire what is due, keep the disk budget, look whether there is room."""
+        """Expire conversions that are due, enforce the disk budget, and check for free space."""
         self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
@@ -328,7 +328,7 @@ class Engine:
     # ---- begin and end
 
     async def restore(self, rows: Rows, found: Sequence[Artifact]) -> None:
-        """The table of before the restart: finished links answer again, the unfinished is queued again."""
+        """Restore the table after a restart: finished links answer again, unfinished conversions are queued again."""
         restored = records.restore(rows, found)
         conversions, self._jobs = restored.conversions, restored.jobs
         self._state.set_aside(records.TABLE, restored.odd)
@@ -358,7 +358,7 @@ class Engine:
             yield from records.of([conversion]).items()
 
     async def drain(self, grace: float) -> None:
-        """Accept and start nothing more; let what runs finish within `grace` seconds; keep the rest for later."""
+        """Accept and start nothing more; let running jobs end within `grace` seconds; keep the rest for a restart."""
         self.draining = True
         self.table.queue_changed()
         for conversion in [c for c in self.table if c.status is Status.QUEUED]:

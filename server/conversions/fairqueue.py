@@ -10,10 +10,10 @@ from ..jobs import Conversion
 
 
 class FairQueue:
-    """Waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
+    """The waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called whenever places may have changed."""
+        """`on_change` is called whenever positions may have changed."""
         self._on_change = on_change
         self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
         self._size = 0
@@ -43,7 +43,7 @@ class FairQueue:
         self._grown(len(lane) - before)
 
     def push_first(self, conversions: Iterable[Conversion]) -> None:
-        """Join the heads of their owners' lanes, in their order, since they had their turn before."""
+        """Put them at the heads of their owners' lanes, in order, since they have had a turn before."""
         by_owner: dict[str, dict[Conversion, None]] = {}
         for conversion in conversions:
             by_owner.setdefault(conversion.owner, {})[conversion] = None
@@ -72,20 +72,20 @@ class FairQueue:
         self._on_change()
 
     async def filled(self) -> None:
-        """Return once something waits."""
+        """Return once a conversion waits."""
         while not self._size:
             self._filled.clear()
             await self._filled.wait()
 
     async def pop(self) -> Conversion:
-        """Wait for a conversion and take the one whose turn it is."""
+        """Wait for a conversion and take the next one."""
         while True:
             await self.filled()
             if (conversion := self.take()) is not None:
                 return conversion
 
     def take(self) -> Conversion | None:
-        """Take the one whose turn it is; None when nothing waits."""
+        """Take the next one; None if none waits."""
         if not self._size:
             return None
         owner, lane = next(iter(self._lanes.items()))

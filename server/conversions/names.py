@@ -1,7 +1,7 @@
-"""What the downloads of each key are called: two different videos never have one name.
+"""The names of each key's downloads: two different videos never share a name.
 
-A name is decided once, when it is first asked for or when the conversion ends, and is kept with the conversion: the
-link answers the same name each time, whatever becomes of the others.
+A name is chosen once, at the first request for it or when the conversion ends, and is kept with the conversion. So a
+link always answers the same name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Names:
         self._claims: dict[str, dict[str, _Claim]] = {}  # by owner and folded name
 
     def of(self, conversion: Conversion) -> str:
-        """Its name without an extension; the video's id as long as nothing is known of the video."""
+        """The name without an extension; the video's id until the video's description is known."""
         media = conversion.job.media
         if not conversion.name and media:
             plain = naming.stem(self._template, media, conversion.video_id)

@@ -1,6 +1,6 @@
-"""What the state says about the table: a conversion as a record, and a table out of records.
+"""Turns conversions into records for the database, and records into the table of conversions.
 
-The state holds one record of each conversion, as it was when it last changed.
+The database holds one record of each conversion, as of its last change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 #: The state's table of conversions.
 TABLE = "conversions"
-#: So many attempts may end with the server's own death before the conversion is held to be the cause.
+#: How many attempts may end with the server's death before the conversion counts as the cause.
 MAX_INTERRUPTIONS = 10
 
 #: Bytes of a download's name.
@@ -65,7 +65,7 @@ def _record(conversion: Conversion) -> Record:
 
 @dataclass
 class Restored:
-    """The table of before a restart, and what has to change in the state that it was made of."""
+    """The table before a restart, and the changes that the database needs."""
 
     #: Oldest first.
     conversions: list[Conversion] = field(default_factory=list)
@@ -78,10 +78,10 @@ class Restored:
 
 
 def restore(rows: Iterable[tuple[str, Record]], artifacts: Iterable[Artifact]) -> Restored:
-    """The table that the state's `rows` tell of.
+    """The table that `rows` describe.
 
-    A published file that no record names as done is adopted by who waits for it: the server died in between. A
-    completed conversion whose file is gone is left out.
+    If a server died between publishing a file and recording it, the conversions that wait for the file get it. A
+    completed conversion without its file is left out.
     """
     found = list(artifacts)
     by_name = {artifact.path.name: artifact for artifact in found}
@@ -151,9 +151,9 @@ def _error(said: Any) -> errors.JobError:
 
 
 def _take_up(conversion: Conversion, jobs: dict[Recipe, Job], artifact: Artifact | None, *, cut: bool) -> None:
-    """Let it share the one job of its recipe, which is done when there is an artifact, else to be done again.
+    """Attach the conversion to the job of its recipe, which is completed if there is an artifact, else queued again.
 
-    An attempt that was `cut` by the server's own end is no failed one.
+    An attempt that was `cut` by the server's end does not count as failed.
     """
     own = conversion.job
     job = conversion.job = jobs.setdefault(own.recipe, own)

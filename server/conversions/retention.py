@@ -1,4 +1,4 @@
-"""How long conversions are kept. It says which ones to forget and never forgets any itself."""
+"""How long conversions are kept. It returns the ones to forget; the engine forgets them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Retention:
         self._keep(conversion, self._keep_seconds)
 
     def restore(self, conversions: Sequence[Conversion]) -> None:
-        """Let finished conversions of before a restart expire when they were to, but not later than fresh ones."""
+        """Keep the expiry of conversions finished before a restart, but never later than that of fresh ones."""
         now = utc_now()
         latest = now + timedelta(seconds=self._keep_seconds)
         finished = [conversion for conversion in conversions if conversion.finished]

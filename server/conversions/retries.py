@@ -1,4 +1,4 @@
-"""When a failed attempt is followed by another one."""
+"""Decides whether a failed attempt is followed by another."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Table:
             watch.note(conversion)
 
     def queue_changed(self) -> None:
-        """Tell all watching clients that places in the queue have changed, or that the server is shutting down."""
+        """Tell all watching clients that queue positions have changed, or that the server is shutting down."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.note_queue()

@@ -1,4 +1,4 @@
-"""What changed for one client that watches: at most one entry per conversion, however slowly it reads."""
+"""The changes for one watching client: at most one entry per conversion, even if the client reads slowly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Watch:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to take."""
+        """Whether there are changes to take."""
         return bool(self._changed) or self._queue_moved
 
     def note(self, conversion: Conversion) -> None:

@@ -1,4 +1,4 @@
-"""Slots, deadlines and tasks: the bounds of the work. What becomes of a job is for `engine.py` to decide."""
+"""Slots, deadlines and tasks for the jobs. `engine.py` decides how a job ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: Too many open files (here or in the whole system), no memory, no more processes.
 _STARVATION = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
-#: Lines of what a failed child said last that the log repeats.
+#: Last lines of a failed child's output that are logged.
 _LAST_LINES = 8
 
 Run = Callable[[Job], Awaitable[Artifact]]
@@ -44,11 +44,11 @@ class Workers:
         self._endings: set[asyncio.Task[None]] = set()  # cancelled lives on their way out, files being removed
 
     def __contains__(self, job: Job) -> bool:
-        """Whether it runs, or pauses between two attempts."""
+        """Whether the job runs, or pauses between two attempts."""
         return job in self._lives
 
     def pauses(self, job: Job) -> bool:
-        """Whether it is between two turns in the queue: about to begin, at work, or in the pause before a retry."""
+        """Whether the job is not in the queue: about to begin, running, or in the pause before a retry."""
         return job in self._lives and job not in self._turns
 
     @property
@@ -62,7 +62,7 @@ class Workers:
         return sum(len(job.sharers) for job in self._busy)
 
     async def run_forever(self, queue: FairQueue, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
-        """Give each free slot to the job whose turn it is. `live(job)` is started at a job's first turn."""
+        """Give each free slot to the next job. `live(job)` is started at a job's first turn."""
         while True:
             await self._free_slots.acquire()
             try:
@@ -81,7 +81,7 @@ class Workers:
             task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]  # mypy and defaults
 
     async def _next(self, queue: FairQueue) -> Job:
-        """The job whose turn it is, once there is one and the gate is open."""
+        """The next job, once there is one and the gate is open."""
         while True:
             await queue.filled()
             await self._gate.opened()
@@ -103,7 +103,7 @@ class Workers:
             self._free_slots.release()
 
     def _ended(self, job: Job) -> None:
-        """Its task has ended. One that was cancelled before its first step has freed nothing itself."""
+        """Clean up after the job's task. A task cancelled before its first step has freed nothing itself."""
         self._free(job)
         self._lives.pop(job, None)
         self._turns.pop(job, None)
@@ -115,7 +115,7 @@ class Workers:
         await turn
 
     def give_up(self, job: Job) -> bool:
-        """Stop the work at `job`, if there is any. Its slot is free once its children are gone."""
+        """Stop the work on `job`, if any. Its slot is free once its children have ended."""
         task = self._lives.pop(job, None)
         if task:
             task.cancel()
@@ -123,7 +123,7 @@ class Workers:
         return task is not None
 
     def await_later(self, task: asyncio.Task[None]) -> None:
-        """See that `task` ends, and that the log has it when it fails."""
+        """Keep `task` until it ends, and log its failure."""
 
         def ended(task: asyncio.Task[None]) -> None:
             self._endings.discard(task)
@@ -134,7 +134,7 @@ class Workers:
         task.add_done_callback(ended)
 
     async def drain(self, grace: float) -> None:
-        """Let what runs finish within `grace` seconds, cancel the rest, and wait for all endings."""
+        """Let running jobs end within `grace` seconds, cancel the rest, and wait for all tasks."""
         running = {self._lives[job] for job in self._busy if job in self._lives}
         if running and grace:
             await asyncio.wait(running, timeout=grace)
@@ -181,7 +181,7 @@ class Workers:
 
 
 def _cause(error: errors.JobError) -> str:
-    """What the log says of a failure, in a line."""
+    """The failure as one line for the log."""
     cause = error.__cause__
     last = [line.strip() for line in getattr(cause, "stderr", "").splitlines()[-_LAST_LINES:]]
     return " | ".join(filter(None, [*str(cause or error.message).splitlines(), *last]))

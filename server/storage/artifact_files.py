@@ -1,4 +1,4 @@
-"""One artifact on disk: `NAME.mp3` with `NAME.json`, which says what it is, and maybe `NAME.jpg`. All of this blocks.
+"""One artifact on disk: `NAME.mp3` with its description `NAME.json`, and maybe `NAME.jpg`. All of this blocks.
 
 The MP3 comes last and goes first, so that a half-made artifact never looks whole. NAME is
 `{video_id}-{bitrate}-{token}`; a video id may begin with "-", so a name must never reach a command line bare.
@@ -19,7 +19,7 @@ from .sync import sync
 
 log = logging.getLogger(__name__)
 
-#: Where attempts work, in the folder of the finished files.
+#: The subfolder in which attempts work.
 STAGING = ".staging"
 #: The version of the description beside each MP3.
 VERSION = 1
@@ -28,9 +28,9 @@ _OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})
 
 
 def sweep(folder: Path) -> list[tuple[Artifact, int]]:
-    """Make `folder`, remove what is no part of a complete artifact, and say what is there, oldest first.
+    """Make `folder`, remove incomplete artifacts, and return the complete ones, oldest first, with their sizes.
 
-    Each with the bytes of all its files. Only what has a name of our own is removed, and all of
+    A size is that of all files of an artifact. Only files with a name of ytmp3d's own are removed, and everything in
     the staging folder. Raises OSError.
     """
     staging = folder / STAGING
@@ -57,7 +57,7 @@ def sweep(folder: Path) -> list[tuple[Artifact, int]]:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for its owner only, unless it is there, and those above it, which somebody may have removed."""
+    """Make `folder` for its owner only, and missing folders above it, unless it exists."""
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -70,7 +70,7 @@ def disk_usage(staging: Path) -> tuple[int, int]:
 
 
 def try_to_write(staging: Path) -> None:
-    """Make a file and leave nothing of it. Raises OSError."""
+    """Make a file and remove it. Raises OSError."""
     make_private(staging)
     with tempfile.TemporaryFile(dir=staging):
         pass
@@ -135,7 +135,7 @@ def unlink(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or folder with all in it, or log that it cannot be."""
+    """Remove a file or a whole folder, or log why it cannot be removed."""
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     else:
@@ -145,12 +145,12 @@ def remove_tree(path: Path) -> None:
 
 
 def _write_sidecar(path: Path, size: int, media: Media) -> None:
-    """Say that an MP3 of `size` bytes was made from `media`. Raises OSError."""
+    """Write the description of an MP3 of `size` bytes that was made from `media`. Raises OSError."""
     path.write_text(json.dumps({"v": VERSION, "size": size, "media": dataclasses.asdict(media)}))
 
 
 def _read_sidecar(path: Path) -> tuple[int, Media] | None:
-    """The MP3's size and what it was made from; None when the file is missing or says neither. Raises OSError."""
+    """The MP3's size and its `Media`; None if the description is missing or invalid. Raises OSError."""
     try:
         described = json.loads(path.read_bytes())
         if described["v"] != VERSION or not isinstance(described["size"], int):

@@ -1,10 +1,9 @@
-"""The finished files and those being made: staging, publishing, the disk budget, the sweep at start.
+"""The finished files and those being made: staging, publishing, the disk budget, the cleanup at start.
 
-A name carries a fresh random token: one content for ever under one name. What an artifact is on disk is in
-`artifact_files.py`.
+A name contains a fresh random token, so it never stands for other content. `artifact_files.py` has the files' layout.
 
-Use is counted in memory and ordered by events, not by a clock, which may jump; after a restart the order is that of the
-files' modification times. Known limit: one server per folder, which nothing here checks.
+The order of use is kept in memory, by events rather than by a clock, which may jump. After a restart it is the order of
+the files' modification times. Known limit: nothing here checks that only one server uses the folder.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from .readers import Readers
 
 log = logging.getLogger(__name__)
 
-#: Bytes that `room` keeps free for the state and what is being made; a tenth of a disk smaller than ten times that.
+#: Bytes that `room` keeps free for the state and for unfinished files; on a small disk, a tenth of it.
 RESERVE_BYTES = 32 * 1024 * 1024
-#: Removed files that are still read may take this part of the budget, beside it.
+#: The part of the budget that removed files with readers may take in addition to it.
 _SHARE_OF_REMOVED = 4
-#: Seconds for which an answer about the disk's free space holds.
+#: Seconds for which a measurement of the free space is reused.
 FREE_SPACE_SECONDS = 1.0
 
 
@@ -58,14 +57,14 @@ class Artifacts:
 
     @property
     def used_bytes(self) -> int:
-        """Of all finished files, and of those that are removed while somebody still reads them."""
+        """The size of all finished files, and of removed ones that are still read."""
         return self._kept_bytes + self._readers.held_bytes
 
     async def open(self) -> list[Artifact]:
-        """Make the folder, sweep what is no part of a complete artifact, and say what is there, oldest first.
+        """Make the folder, remove incomplete artifacts, and return the complete ones, oldest first.
 
-        Only what has a name of our own is ever removed, and everything in the
-        staging folder. Raises OSError when the folder cannot be used.
+        Only files with a name of ytmp3d's own are removed, and everything in the staging folder. Raises OSError when
+        the folder cannot be used.
         """
         found = await asyncio.to_thread(artifact_files.sweep, self._folder)
         for artifact, size in found:
@@ -75,7 +74,7 @@ class Artifacts:
 
     @contextlib.asynccontextmanager
     async def staging(self) -> AsyncIterator[Path]:
-        """A fresh private folder for one attempt, gone with all in it at the end, however that comes.
+        """A fresh private folder for one attempt. It is always removed at the end.
 
         Raises DiskFull, or OSError.
         """
@@ -104,7 +103,7 @@ class Artifacts:
         return artifact
 
     async def remove(self, artifact: Artifact) -> None:
-        """Remove its files, whoever reads them (a reader keeps what it has open). Raises OSError, not for missing."""
+        """Remove the artifact's files. Readers keep their open files. Raises OSError, but not for missing files."""
         kept = self._kept.pop(artifact.path, None)
         if kept is not None:
             self._kept_bytes -= kept.bytes
@@ -119,7 +118,7 @@ class Artifacts:
         self._disk_asked = None
 
     async def damaged(self, artifacts: Collection[Artifact]) -> list[Artifact]:
-        """Those of `artifacts` whose MP3 somebody else removed or changed in size."""
+        """The `artifacts` whose MP3 somebody else removed or changed in size."""
 
         def look() -> list[Artifact]:
             return [artifact for artifact in artifacts if not artifact_files.is_whole(artifact)]
@@ -128,7 +127,7 @@ class Artifacts:
 
     @contextlib.contextmanager
     def pinned(self, artifact: Artifact) -> Iterator[None]:
-        """While this lasts, which is not for long, the budget leaves `artifact` alone."""
+        """A short block during which the budget does not remove `artifact`."""
         kept = self._kept.get(artifact.path)
         self.touch(artifact)
         if kept is not None:
@@ -141,9 +140,9 @@ class Artifacts:
 
     @contextlib.contextmanager
     def reading(self, artifact: Artifact, end: Callable[[], None]) -> Iterator[None]:
-        """While somebody downloads `artifact`: that keeps no file, but its room counts until they have ended.
+        """A block during which a client downloads `artifact`. If it is removed, its size counts until the block ends.
 
-        `end` makes them stop; see `end_long_readers`.
+        `end` makes the client's download stop; see `end_long_readers`.
         """
         self.touch(artifact)
         with self._readers.reading(artifact, end, exists=artifact.path in self._kept):
@@ -155,9 +154,9 @@ class Artifacts:
             self._kept[artifact.path] = kept
 
     def over_budget(self) -> list[Artifact]:
-        """What to remove so that the rest is within the budget: the least recently used, whoever reads it.
+        """The artifacts to remove to keep the budget: the least recently used, even if they are being read.
 
-        Files that are removed but open never cost others their place: see `end_long_readers`.
+        Removed files that are still open do not count here: see `end_long_readers`.
         """
         excess = self._kept_bytes - self._budget_bytes
         victims = []
@@ -170,13 +169,13 @@ class Artifacts:
         return victims
 
     async def end_long_readers(self) -> None:
-        """Stop those who read removed files for long, where these take too much beside the budget, or all room."""
+        """Stop long readers of removed files, if those files exceed their part of the budget or fill the disk."""
         most = self._budget_bytes // _SHARE_OF_REMOVED if await self.room() else 0
         if told := self._readers.end_readers_of_removed(most):
             log.warning("%d downloads of files that are removed took too long, and are cut: their room is needed", told)
 
     async def free_bytes(self) -> int:
-        """What is free on the disk, at most `FREE_SPACE_SECONDS` old; 0 when the folder cannot be asked."""
+        """Free bytes on the disk, measured at most `FREE_SPACE_SECONDS` ago; 0 if that fails."""
         await self._ask_disk()
         return self._disk[1]
 

@@ -1,7 +1,7 @@
 """The database's file: SQLite in WAL mode, locked by this process. Everything here blocks and belongs to one thread.
 
-Each table keeps rows of (id, JSON object). The file is watched from outside: SQLite itself would go on writing into one
-that was removed or replaced, and a restart would know nothing of it.
+Each table keeps rows of (id, JSON object). The code checks the file itself: SQLite would go on writing into a file that
+was removed or replaced, and a restart would lose those rows.
 
 Known limits: an overwritten page in the middle of the file is noticed only when SQLite reads it; a file system that
 ignores POSIX locks lets two servers in.
@@ -81,7 +81,7 @@ class Database:
         self._opened.close()
 
     def read(self, table: str) -> Rows:
-        """The rows of `table` in the order of their coming. A row that is odd is set aside with one warning for all."""
+        """The rows of `table` in order of insertion. Damaged rows are set aside, with one warning for all."""
         rows, odd = [], []
         query = f"""
             SELECT rowid, typeof(id) = 'text' AND typeof(record) = 'text' AND length(CAST(id AS BLOB)) < 1000
@@ -105,9 +105,9 @@ class Database:
         return rows
 
     def write(self, changes: Changes, *, probe: bool = False) -> None:
-        """Have all `changes` on disk, where a restart finds them, or raise and have none of them.
+        """Write all `changes` to disk, or raise and write none of them.
 
-        Without any it looks at the file only, or, to `probe`, also writes. What a raised Damaged leaves is undefined.
+        Without changes it only checks the file; with `probe` it also writes. After Damaged the content is undefined.
         """
         self._look()
         if changes or probe:
@@ -143,7 +143,7 @@ class Database:
                 )
 
     def finish(self) -> None:
-        """Have all that was applied since `begin` in the one file, and close it."""
+        """Write everything applied since `begin` into the one file, and close it."""
         with _translated(self.path):
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

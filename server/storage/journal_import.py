@@ -1,6 +1,6 @@
-"""The journal of release 0.0, a log of JSON lines, is taken over once. Everything here blocks.
+"""Imports the journal of release 0.0, a log of JSON lines, once. Everything here blocks.
 
-A line put conversions as they were then, or dropped the ids of those that were gone; the last word on an id counts.
+A line has conversions as they were then, or the ids of removed ones. The last line about an id counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One server per folder: an advisory lock (flock(2)) that goes with the process, however that ends."""
+"""One server per folder: an advisory lock (flock(2)) that ends with the process."""
 
 from __future__ import annotations
 

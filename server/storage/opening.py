@@ -1,4 +1,4 @@
-"""What a start finds in the state folder. Everything here blocks."""
+"""Opens the state folder at start. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def read(path: Path) -> tuple[Database | None, dict[str, Rows]]:
-    """The open database and its rows by table; no database where a full disk has no room for a new one.
+    """The open database and its rows by table; no database if the disk is too full for a new one.
 
     Raises Locked or OSError.
     """

@@ -1,4 +1,4 @@
-"""Who reads which file. A file that is removed takes its room on the disk until the last of its readers has ended."""
+"""Keeps track of the readers of each file. A removed file takes its room on disk until its last reader has ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Readers:
 
     @contextlib.contextmanager
     def reading(self, artifact: Artifact, end: Callable[[], None], *, exists: bool) -> Iterator[None]:
-        """While somebody reads it; `end` makes them stop soon. It `exists` unless it is removed already."""
+        """A block in which a client reads the file. `end` makes it stop. `exists` is false if the file is removed already."""
         one = self._open.setdefault(artifact.path, _Open(artifact.size))
         if not exists:
             self.removed(artifact)
@@ -46,7 +46,7 @@ class Readers:
                 self.held_bytes -= one.bytes if one.removed is not None else 0
 
     def removed(self, artifact: Artifact) -> None:
-        """Its name is gone; whoever reads it goes on."""
+        """Note that the file was removed. Its readers go on."""
         one = self._open.pop(artifact.path, None)
         if one is None:
             return
@@ -56,15 +56,15 @@ class Readers:
             self.held_bytes += one.bytes
 
     def still_there(self, artifact: Artifact) -> None:
-        """It could not be removed."""
+        """Note that the file could not be removed."""
         if (one := self._open.get(artifact.path)) and one.removed is not None:
             one.removed = None
             self.held_bytes -= one.bytes
 
     def end_readers_of_removed(self, most_bytes: int) -> int:
-        """Have the readers of the files that were removed longest ago stop, so that no more than so much is held.
+        """Stop readers of the files removed longest ago, until removed files take no more than the given size.
 
-        Nobody's time is shorter than `GRACE`. Returns how many were told.
+        Every reader has at least `GRACE` seconds. Returns how many were stopped.
         """
         excess, told = self.held_bytes - most_bytes, 0
         for one in list(self._open.values()):

@@ -1,6 +1,6 @@
-"""A new database in place of one that is damaged or gone. Everything here blocks.
+"""Replaces a database that is damaged or missing. Everything here blocks.
 
-It is written beside the name that it is to have, so that whatever still lies there stays until the new one is whole.
+The new one is written under a temporary name, so that the old file stays until the new one is complete.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .sync import sync
 
 log = logging.getLogger(__name__)
 
-#: What was found in the database's place while the server ran; the newest so many are kept.
+#: How many of the files found in the database's place are kept, the newest.
 KEPT_ASIDE = 3
-#: What SQLite may have beside a database.
+#: Suffixes of the files that SQLite may keep beside a database.
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 #: The bytes that every reader and writer of a database locks (the locking protocol in SQLite's os.h).
 _SHARED_FIRST, _SHARED_BYTES = 0x40000002, 510
@@ -42,7 +42,7 @@ def begin(path: Path) -> Database:
 
 
 def discard(fresh: Database, path: Path) -> None:
-    """Leave nothing of it under the name that it began with."""
+    """Remove all its files under the temporary name."""
     fresh.close()
     remove_unfinished(path)
 
@@ -76,7 +76,7 @@ def take_over_unfinished(path: Path) -> None:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what a server that was killed before has left."""
+    """Remove the temporary files of a killed server."""
     for suffix in _SUFFIXES:
         _beside(path, ".new" + suffix).unlink(missing_ok=True)
 

@@ -1,11 +1,11 @@
-"""How the database is set up: its settings, its tables, and the way from older versions of them to this one."""
+"""The database's settings and tables, and the migrations from older versions."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
 
-#: Those of (id, record) rows.
+#: The tables with (id, record) rows.
 TABLES = ("conversions",)
 #: Bytes of the write-ahead log that outlive a checkpoint; rewriting them is faster than letting the file grow again.
 _WAL_KEPT = 16 << 20
@@ -20,7 +20,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE unreadable (origin, id, record, set_aside_at)")
 
 
-#: Each brings the schema from the version that is its index to the next.
+#: The function at index N migrates version N to N + 1.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
 
 

@@ -1,12 +1,12 @@
-"""What must survive a restart: rows in `state/ytmp3d.db`, on disk before anybody is told so.
+"""The data that survives a restart: rows in `state/ytmp3d.db`, acknowledged only once they are on disk.
 
-The tables in memory answer all requests; this is what a restart reads. One thread of its own does everything that
-blocks, and one task commits in groups: whatever was handed over while the last commit ran goes out with the next one.
+The tables in memory answer all requests; a restart reads the database. One thread does all blocking work. One task
+commits in groups: changes that arrive during a commit go into the next one.
 
-The file is looked at before and after each commit, and every second: if it, its write-ahead log or the folder was
+The file is checked before and after each commit, and every second. If it, its write-ahead log or the folder was
 removed, replaced or cut, it is written anew from memory before anything more is acknowledged.
 
-Known limits: what a sync promises is what the disk keeps; see also `database.py`.
+Known limits: a disk may lose data although it was synced; see also `database.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Have a file or folder on disk for good. Blocks."""
+"""Syncs a file or folder to disk. Blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-#: What a file system says that has no such thing as syncing a folder.
+#: Errors of file systems that cannot sync a folder.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 

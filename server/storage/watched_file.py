@@ -1,4 +1,4 @@
-"""A file that SQLite has open, as everybody else finds it. Everything here blocks."""
+"""Notices when a file that SQLite has open is replaced or cut. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class WatchedFile:
-    """Compares what is under a name with what was there when `remember` was last called."""
+    """Compares the file under a name with the one at the last call of `remember`."""
 
     def __init__(self, path: Path, header: int) -> None:
         self._path = path
