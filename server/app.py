@@ -1,4 +1,4 @@
-"""The composition root: every part is made here, lives in a cleanup context, and ends in the reverse order."""
+"""The composition root: makes every part in a cleanup context, and ends them in reverse order."""
 
 from __future__ import annotations
 
@@ -173,13 +173,13 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
 
 
 def _lock_downloads(folder: Path) -> int:
-    """A second server would sweep the first one's files."""
+    """Lock the folder: a second server would remove the first one's files."""
     folder.mkdir(parents=True, exist_ok=True)
     return lock.take(folder, ".lock", "downloads")
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

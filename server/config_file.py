@@ -1,4 +1,4 @@
-"""The configuration file: TOML becomes a `Config`, or one line that says what is wrong.
+"""The configuration file: turns TOML into a `Config`, or says in one line what is wrong.
 
 Unknown keys, wrong types and values out of range are refused with the file, the key, what was expected and what was
 found. Relative paths start at the folder of the file. Nothing is read at import.
@@ -22,7 +22,7 @@ from .config import SECTIONS, Config, ConfigError, ExitConfig, StorageConfig, wh
 MOST_EXITS = 100
 _EXIT = re.compile(r"exits\[\d+\]\.")
 _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
-#: In an address, however wrong it is; a scheme is left.
+#: User name and password in an address, even a malformed one. The scheme is kept.
 _USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
 
 
@@ -61,7 +61,7 @@ def load(path: Path) -> Config:
 
 
 def _section_of(name: str, value: Any) -> str | None:
-    """Where the setting `name` belongs, if it is one that stands outside of any section."""
+    """The section of the setting `name`, if it stands outside of any section."""
     if isinstance(value, dict) or name in SECTIONS:
         return None
     return next((one for one, section in Config().sections.items() if hasattr(section, name)), None)
@@ -134,7 +134,7 @@ def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
 
 
 def _check_text(key: str, value: str) -> None:
-    """The few strings with a form of their own; ValueError carries what was expected."""
+    """Check strings that must have a certain form; ValueError carries what was expected."""
     if key.endswith("].name") and not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value):
         raise ValueError("up to 40 letters, digits, dots, dashes or underscores")
     key = _EXIT.sub("", key)
@@ -176,7 +176,7 @@ def _names(names: Any) -> str:
 
 
 def _found(key: str, value: Any) -> str:
-    """What stands there, but nothing in it that may be a password: a word of yt-dlp's, or who uses a proxy."""
+    """The value found, without anything that may be a password: yt-dlp's arguments, or a proxy's user."""
     if _EXIT.sub("", key) == "ytdlp.args" and type(value) in _KINDS:
         return _KINDS[type(value)]
     shown = _USER_INFO.sub(r"\1…@", repr(value)) if not isinstance(value, bool) else str(value).lower()

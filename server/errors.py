@@ -1,4 +1,4 @@
-"""The whole error catalogue: what a request can be refused with, and what a conversion can fail with.
+"""All errors: those that refuse a request, and those with which a conversion fails.
 
 Every exception carries its `code` as a class attribute and a message that is safe to show to anyone; the diagnosis
 stays in `__cause__` and in the log.
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class RequestError(Exception):
-    """A request that is not served. Answered as `{"error": {"code", "message"}}` with `status`."""
+    """A request is refused. The answer is `{"error": {"code", "message"}}` with `status`."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -68,7 +68,7 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """An address that may not see this (metrics are for loopback clients unless set otherwise)."""
+    """The client's address may not see this (metrics are for loopback clients unless set otherwise)."""
 
     status, code = 403, "FORBIDDEN"
 
@@ -92,7 +92,7 @@ class ConversionFailed(RequestError):
 
     def __init__(self, error: JobError) -> None:
         super().__init__(error.message)
-        self.code = error.code  # type: ignore[misc]  # the one error that speaks for another
+        self.code = error.code  # type: ignore[misc]  # the only error with the code of another
 
 
 class MethodNotAllowed(RequestError):
@@ -124,7 +124,7 @@ class InternalError(RequestError):
 
 
 class Unavailable(RequestError):
-    """Not now; `Retry-After` says in how many seconds to ask again (RFC 9110 §10.2.3)."""
+    """The server cannot do this now. `Retry-After` says in how many seconds to ask again (RFC 9110 §10.2.3)."""
 
     status = 503
 
@@ -281,7 +281,7 @@ class CookiesInvalid(JobError):
 
 
 class SourceWithheld(JobError):
-    """The video is there, but none of the audio that YouTube handed out can be fetched by this server."""
+    """The video exists, but YouTube handed out no audio that this server can fetch."""
 
     code, retryable = "SOURCE_WITHHELD", True
     of_source = True
@@ -292,7 +292,7 @@ class SourceWithheld(JobError):
 
 
 class SourceRefused(JobError):
-    """YouTube refused in words that nobody here knows yet."""
+    """YouTube refused in words that this server does not know."""
 
     code, retryable = "SOURCE_REFUSED", True
     of_source = True
@@ -322,7 +322,7 @@ class NetworkError(JobError):
 
 
 class Timeout(JobError):
-    """The source stopped sending, which may pass, or the job's own time is up, after which nothing is tried."""
+    """The source stopped sending, and a retry may help; or the job's own time is up, and there is no retry."""
 
     code, retryable, retried = "TIMEOUT", True, True
     text = "The conversion took longer than this server allows. Try again later."
@@ -345,7 +345,7 @@ class DiskFull(JobError):
 
 
 class JobFailed(JobError):
-    """Our own fault; also what a child that died without a word amounts to."""
+    """A fault of this server's, such as a child process that died without a message."""
 
     code, retryable, retried = "INTERNAL_ERROR", True, True
     text = "The conversion failed inside this server. Try again, or tell the server's owner."

@@ -1,7 +1,7 @@
-"""Conversions and jobs: what clients asked for, and the work that several of them may share.
+"""Conversions and jobs: the clients' requests, and the work that several of them may share.
 
-A `Conversion` is one request: its id, its times and its own fate. A `Job` is the work behind it, one per recipe,
-however many conversions share it. The job owns the status; a conversion's status follows from its job and its own fate.
+A `Conversion` is one request: its id, its times, and whether it was cancelled or removed. A `Job` is the work behind
+it, one per recipe; several conversions may share it. The job owns the status; a conversion derives its own from it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Quality(enum.StrEnum):
 
 
 class Recipe(NamedTuple):
-    """What is to be made. Requests for the same recipe share one job and one file."""
+    """The video and the bitrate. Requests for the same recipe share one job and one file."""
 
     video_id: str
     bitrate_kbps: int
@@ -77,10 +77,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Media:
-    """What yt-dlp found out about the video before its audio came.
+    """yt-dlp's description of the video, known before its audio comes.
 
-    `duration` in seconds, `date` as YYYY-MM-DD or YYYY. A text is empty and a number None where nobody says.
-    `track` is the song's own title, where the source knows that the video is one song.
+    `duration` in seconds, `date` as YYYY-MM-DD or YYYY. An unknown text is empty, an unknown number None. `track` is
+    the song's own title, if YouTube knows that the video is one song.
     """
 
     title: str
@@ -98,7 +98,7 @@ class Media:
 
     @classmethod
     def restored(cls, table: Any) -> Media:
-        """The one that `dataclasses.asdict` made `table` of, also in an earlier version with fewer fields.
+        """Restore a `Media` from `dataclasses.asdict`, also from an earlier version with fewer fields.
 
         Raises KeyError, TypeError or ValueError for anything else.
         """
@@ -191,7 +191,7 @@ class Job:
     _status: Status = Status.QUEUED
 
     def __str__(self) -> str:
-        """Its name in the log."""
+        """The job's name in the log."""
         return f"job {self.video_id} {self.bitrate_kbps} id={self.origin}"
 
     @property
@@ -211,7 +211,7 @@ class Job:
         return not TRANSITIONS[self._status]
 
     def join(self, conversion: Conversion) -> None:
-        """Share this work with one conversion more."""
+        """Let one more conversion share this job."""
         self.sharers[conversion] = None
         conversion.note_times()
 
@@ -222,7 +222,7 @@ class Job:
         self._advance(Status.PROCESSING)
 
     def put_back(self) -> None:
-        """The attempt is over and another will follow; what it made is thrown away."""
+        """End the attempt and discard its files; another will follow."""
         self._check(Status.QUEUED)
         self.audio = self.cover = None
         self._advance(Status.QUEUED)
@@ -238,7 +238,7 @@ class Job:
         self._advance(Status.FAILED)
 
     def _check(self, status: Status) -> None:
-        """Refuse what is no transition; a finished job refuses to be written."""
+        """Refuse a change that is not in `TRANSITIONS`; a finished job never changes."""
         if status not in TRANSITIONS[self._status]:
             raise AssertionError(f"{self._status} → {status} is no transition")
 
@@ -249,7 +249,7 @@ class Job:
         self.touch()
 
     def touch(self) -> None:
-        """Something that a client can see has changed."""
+        """Announce a change that a client can see."""
         self.revision += 1
         self.changed.notify()
         for conversion in self.sharers:
@@ -312,12 +312,12 @@ class Conversion:
 
     @property
     def place(self) -> tuple[datetime, str]:
-        """Its place in lists by age. The id decides between those of one moment."""
+        """The position in lists by age. The id decides between conversions of one moment."""
         return self.created_at, self.id
 
 
 def new_id() -> str:
-    """144 random bits, URL-safe. Whoever knows an id may download its file."""
+    """144 random bits, URL-safe. Knowing an id is the right to download its file."""
     return secrets.token_urlsafe(18)
 
 

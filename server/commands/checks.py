@@ -1,4 +1,4 @@
-"""What a box owner can get wrong around the server: each check says ok, or warning or problem with the fix.
+"""The checks of `doctor`: each yields ok, or a warning or problem with its fix.
 
 All but `proxy` block for a moment.
 """
@@ -44,7 +44,7 @@ class Finding:
 
 
 def keys_file(config: Config) -> Iterator[Finding]:
-    """Who else can read the keys, and whether that of the environment can be guessed. The rest is `auth`'s to say."""
+    """Whether others can read the keys, and whether the environment's key is valid. `doctor.py` checks the rest."""
     try:
         environment_key(os.environ.get("YTMP3D_KEY"))
     except ConfigError as error:
@@ -190,7 +190,7 @@ def _is_ytmp3d(host: str, number: int) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Its own words, where it has some."""
+    """The system's message for the error, if there is one."""
     if isinstance(error, TimeoutError) and not error.errno:
         return f"no answer in {_ANSWER_TIMEOUT:g} s"
     number = getattr(error, "errno", None) or 0

@@ -1,4 +1,4 @@
-"""The commands: `serve`, `demo`, `keys`, `doctor`, `update`. Exit status 2 is for what the operator must change."""
+"""The commands: `serve`, `demo`, `keys`, `doctor`, `update`. Exit status 2 asks the operator to change something."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _config_option(command: argparse.ArgumentParser) -> None:
 
 
 def _host(text: str) -> str:
-    if not text:  # which would be every address
+    if not text:  # an empty host would mean every address
         raise argparse.ArgumentTypeError("expected an address or host name, found ''")
     return text
 

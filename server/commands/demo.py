@@ -22,12 +22,12 @@ from ..logs import logging_to_stderr
 from ..printable import printable
 from . import serve
 
-#: What is converted: one by its link at once, then two in a batch.
+#: The videos: one is downloaded while it is being made, then two are converted in a batch.
 LIVE = "https://youtu.be/dQw4w9WgXcQ"
 BATCH = ("https://www.youtube.com/watch?v=jNQXAC9IVRw", "https://music.youtube.com/watch?v=9bZkp7q19f0&list=RD")
-#: Seconds between two looks at a conversion.
+#: Seconds between two requests for a conversion's status.
 PAUSE = 0.1
-#: A slow machine takes longer than the published limits would let it look.
+#: On a slow machine, polling would exceed the published limits.
 _LIMITS = LimitsConfig(1_000_000, 1_000_000, 1_000_000)
 _BAR = 28
 
@@ -76,7 +76,7 @@ async def _listen_live(client: aiohttp.ClientSession, output: Path) -> str:
         seconds = time.monotonic() - started
         done = await follow
     except aiohttp.ClientError:
-        await follow  # who knows why there is no whole download
+        await follow  # raises the reason why the download is incomplete
         raise
     finally:
         follow.cancel()
@@ -123,7 +123,7 @@ async def _progress(client: aiohttp.ClientSession, job: dict[str, Any]) -> dict[
 
 
 async def _save(client: aiohttp.ClientSession, job: dict[str, Any], output: Path, started: float) -> tuple[Path, float]:
-    """Fetch the link; where it was saved, and when the first byte came, in seconds after `started`."""
+    """Download the MP3. Returns its path, and the seconds from `started` to the first byte."""
     async with client.get(job["download_url"], headers={"Authorization": ""}) as response:
         response.raise_for_status()
         disposition = response.content_disposition

@@ -1,4 +1,4 @@
-"""`doctor`: everything a box owner can get wrong, each with its fix."""
+"""`doctor`: checks everything that a server needs, and says how to fix each problem."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
 
 
 async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Finding:
-    """One real conversion in a temporary folder, stage by stage. What YouTube renews is for a server to write down."""
+    """One real conversion in a temporary folder, stage by stage. Renewed cookies are not kept."""
     try:
         video_id = youtube_url.video_id(url)
     except errors.InvalidUrl as error:

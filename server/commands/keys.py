@@ -8,7 +8,7 @@ import sys
 from ..access import key_file
 from ..config import Config, ConfigError
 
-#: What each `keys` command did, for a person.
+#: The message after each `keys` command.
 DONE = {
     "create": "This is the only time the key is shown. A running server accepts it within two seconds.",
     "disable": 'Disabled "{}". A running server refuses it within two seconds.',

@@ -1,4 +1,4 @@
-"""Proves the yt-dlp that is installed: a conversion of offline videos, challenges and all, in a process of its own."""
+"""Tests the installed yt-dlp: converts offline videos, one with JavaScript challenges, in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIDEO_IDS = ("dQw4w9WgXcQ", "x-js-------")
 
 
 def run() -> int:
-    """Convert, and print which versions did it, or what went wrong; the exit status."""
+    """Convert, and print the versions used, or the error; the exit status."""
     config = Config(log=LogConfig(level="error"))
     config = dataclasses.replace(config, server=dataclasses.replace(config.server, port=0))
     with logging_to_stderr(config.log):

@@ -1,4 +1,4 @@
-"""`serve`: start, say where, wait for a signal, stop without losing anything."""
+"""`serve`: starts the server, prints its address, waits for a signal, and stops without losing anything."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def _online(config: Config, port_file: Path | None) -> int:
 
 
 def _why_not_without_a_key(config: Config) -> str:
-    """For a host that is not this machine's alone. Blocking: a name is looked up."""
+    """The message for a host that others can reach. Blocking: a name is looked up."""
     host = config.server.host
     try:
         socket.getaddrinfo(host, None)
@@ -135,9 +135,9 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
-    """Wait for SIGTERM or SIGINT, then drain: 503 to who comes now, the grace for what runs; the exit status.
+    """Wait for SIGTERM or SIGINT, then drain: new requests get 503, running jobs their grace; the exit status.
 
-    That is 1 when the server stops because a part of it broke, so that whoever watches over it starts it again.
+    The status is 1 when the server stops because a part of it broke, so that a supervisor restarts it.
     """
     stop = asyncio.Event()
     _on_first_signal(lambda _: stop.set())
@@ -199,7 +199,7 @@ async def _folder(given: Path | None) -> AsyncIterator[Path]:
 
 
 def _make(folder: Path) -> None:
-    """Also for the temporary files of this process and its children."""
+    """Make the folder, and use it for temporary files of this process and its children, too."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
@@ -254,7 +254,7 @@ def _report(versions: ytdlp.Versions) -> None:
 
 
 def _unusable(config: Config, error: OSError) -> str:
-    """What the operator reads of a file that the application could not use at its start, and by which setting it is."""
+    """The message for a file that could not be used at start; it names the setting."""
     place, reason = Path(error.filename or "a file"), error.strerror or error
     for name in ("downloads", "state"):
         if place.is_relative_to(getattr(config.storage, name)):
@@ -263,7 +263,7 @@ def _unusable(config: Config, error: OSError) -> str:
 
 
 def _on_first_signal(act: Callable[[signal.Signals], None]) -> None:
-    """Have the first SIGINT or SIGTERM from now on do `act`, and the second end the process."""
+    """Call `act` on the first SIGINT or SIGTERM; end the process on the second."""
     seen: list[signal.Signals] = []
 
     def handle(number: signal.Signals) -> None:
@@ -286,7 +286,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
-    """What is printed at start. `key` is what the example request sends; a real one may be `in_link` to the page."""
+    """The text printed at start. `key` is the example request's key; `in_link` adds it to the page's link."""
     fragment = f"#key={key}" if in_link else ""
     base = server.app[CONFIG].server.public_url or server.url
     others = ""
@@ -310,7 +310,7 @@ def _url(host: str, port: int) -> str:
 
 @asynccontextmanager
 async def _port_in(file: Path | None, port: int) -> AsyncIterator[None]:
-    """The port stands in `file` while the block is open: whole, so that nobody who waits for it reads half a number."""
+    """Keep the port in `file` while the block is open. It is written whole, so that nobody reads half a number."""
     if file is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""`update`: a newer yt-dlp and newer plugins, by pip in this environment; kept only if an offline conversion works."""
+"""`update`: installs a newer yt-dlp and newer plugins with pip, and keeps them only if an offline conversion works."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import serve
 
 #: Seconds that pip may take to find out what is new, and to install it.
 PIP_TIMEOUT = 600.0
-#: Seconds that the proof may take.
+#: Seconds that the test conversion may take.
 PROOF_TIMEOUT = 180.0
 
 
 def run() -> int:
-    """Update, say what became of it; the exit status, 1 when the old versions were put back. Raises ConfigError."""
+    """Update and print the result; the exit status, 1 if the old versions were put back. Raises ConfigError."""
     return serve.run(_locked())
 
 
@@ -45,7 +45,7 @@ async def _locked() -> int:
 
 
 async def _finish_interrupted() -> None:
-    """An update that was killed has left its copy of the old versions."""
+    """Finish or undo an update that was killed: its copy of the old versions is still there."""
     if not packages.is_updating():
         return
     print("An earlier update was interrupted.", flush=True)
@@ -97,7 +97,7 @@ async def _newer() -> dict[str, str]:
 
 
 def requirements() -> list[str]:
-    """What is updated: yt-dlp with what it needs, and the plugins that are installed."""
+    """The packages to update: yt-dlp with its dependencies, and the installed plugins."""
     extras = "default,deno" + (",curl-cffi" if packages.version("curl-cffi") else "")
     return [f"yt-dlp[{extras}]", *packages.plugins()]
 

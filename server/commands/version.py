@@ -1,4 +1,4 @@
-"""`--version`: which ytmp3d this is and, with `-v`, which tools it works with."""
+"""`--version`: the version of ytmp3d and, with `-v`, of its tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(*, tools: bool) -> int:
 
 
 async def _tools() -> int:
-    """Those that a server without a configuration would use."""
+    """Print the tools that a server without a configuration would use."""
     ytdlp.preload(Config())
     print(f"yt-dlp {installed('yt-dlp')}", f"yt-dlp-ejs {installed('yt-dlp-ejs')}", sep="\n")
     try:

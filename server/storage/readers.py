@@ -31,7 +31,7 @@ class Readers:
 
     @contextlib.contextmanager
     def reading(self, artifact: Artifact, end: Callable[[], None], *, exists: bool) -> Iterator[None]:
-        """A block in which a client reads the file. `end` makes it stop. `exists` is false if the file is removed already."""
+        """A block in which a client reads the file. `end` makes it stop. `exists` is false for a removed file."""
         one = self._open.setdefault(artifact.path, _Open(artifact.size))
         if not exists:
             self.removed(artifact)
