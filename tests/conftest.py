@@ -27,6 +27,7 @@ import hypothesis
 import pytest
 from support import clips
 from support.api import Api, serving
+from support.clock import Clock
 from support.serverprocess import ServerProcess
 
 SmallDisk = Callable[[int], Path]
@@ -96,6 +97,12 @@ async def start_api(tmp_path: Path) -> AsyncIterator[StartApi]:
 @pytest.fixture
 async def api(start_api: StartApi) -> Api:
     return await start_api()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """For what takes a clock."""
+    return Clock()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from support.clock import Clock
 
 from server.errors import NotReady
 from server.http import addresses
@@ -20,14 +21,6 @@ from server.http.connections import (
 )
 
 OUTSIDE = "192.0.2.7"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import Clock
 
 from server.access.ratelimit import RateLimiter
 from server.config import LimitsConfig
@@ -15,19 +16,9 @@ from server.config import LimitsConfig
 PUBLISHED = LimitsConfig(100, 1000, 10_000)
 
 
-class Clock:
-    """The wall clock, which a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.25
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+    clock = Clock(1_800_000_000.25)
     monkeypatch.setattr(time, "time", clock)
     return clock
 
@@ -144,7 +135,7 @@ def test_no_window_ever_lets_more_through_than_its_number_nor_refuses_while_all_
     numbers: tuple[int, int, int], pauses: list[float]
 ) -> None:
     """Held to a naive model of three fixed windows."""
-    clock = Clock()
+    clock = Clock(1_800_000_000.25)
     model: list[tuple[float, int]] = [(0.0, 0)] * 3  # each window's end and count
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", clock)

@@ -8,6 +8,7 @@ import re
 import sys
 
 import pytest
+from support.clock import Clock
 from support.waiting import until
 
 from server.config import LogConfig
@@ -15,19 +16,6 @@ from server.logs import logging_to_stderr
 from server.repeats import MOST_TEXTS, MOST_TRACEBACKS, Repeats
 
 log = logging.getLogger("test.repeats")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.clock import Clock
 
 from server.http.wrong_keys import AT_ONCE, MOST_ADDRESSES, MOST_DELAY, PERIOD, WrongKeys
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
