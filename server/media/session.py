@@ -9,17 +9,19 @@ from typing import Any
 import yt_dlp
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.networking import Request
-from yt_dlp.networking.exceptions import RequestError, TransportError
+from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
 from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
 from . import formats
 from .download import Outlet, Refused
 from .renewals import Renewals
-from .source_hosts import Hosts
+from .source_hosts import Hosts, redirected
 
 #: Bytes by which a source may differ from the size it announced: YouTube now and then changes the end of a file.
 SIZE_SLACK = 100
 
+#: Requests until a chain of redirects is given up.
+MOST_REQUESTS = 11
 #: An HLS playlist is no larger than this, in bytes: some 20 hours in segments of five seconds.
 PLAYLIST_BYTES = 8 << 20
 #: The highest bitrate that a source may have beyond what it says, in kbit/s: sound alone, and sound with a picture.
@@ -59,13 +61,17 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
         formats.remember_lengths(ie_result.get("formats") or [])
         return super().process_ie_result(ie_result, *args, **named)
 
-    def urlopen(self, req: Any, **named: Any) -> Any:
-        """Every request of yt-dlp and of its plugins."""
-        self._hosts.check(req if isinstance(req, str) else getattr(req, "url", None) or req.full_url)
-        self.outlet.note_request()
-        response = super().urlopen(req, **named)
-        self._hosts.check(response.url)  # where redirects have led
-        return response
+    def urlopen(self, req: Any) -> Any:
+        """Every request of yt-dlp and of its plugins goes through here, those that redirects lead to, too."""
+        request = Request(req) if isinstance(req, str) else req
+        for _ in range(MOST_REQUESTS):
+            self._hosts.check(request.url)
+            self.outlet.note_request()
+            try:
+                return super().urlopen(request)
+            except HTTPError as error:
+                request = redirected(request, error)
+        raise RequestError(f"more than {MOST_REQUESTS - 1} redirects")
 
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The best format that can be fetched. A dub never replaces an unavailable original. None if all are silent."""

@@ -1,23 +1,27 @@
 """Which addresses a run of yt-dlp may ask: YouTube's own and the owner's. The server never imports this.
 
-What YouTube answers names the next addresses: of media, playlists, keys, pictures, redirects. An answer must not make
-this machine ask another site, and never one in its own network. Every request of yt-dlp and of its plugins passes
-`Hosts.check`, redirects too, and goes by https. Where no proxy is between, the address connected to is looked at as
-well, so that no name leads into the own network.
+YouTube's answers name the next addresses: of media, playlists, keys, pictures, redirects. An answer must not make this
+machine ask another site, and never one in its own network. `Session.urlopen` passes every request of yt-dlp and of its
+plugins to `Hosts.check`, and follows redirects itself. Where no proxy is between, Python's sockets refuse to connect to
+the own network, so no name leads there. curl_cffi (`--impersonate`) has sockets of its own, which are not watched.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
+import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import yt_dlp.networking._requests
 import yt_dlp.networking._urllib
-from yt_dlp.networking.exceptions import RequestError
+from yt_dlp.networking import Request
+from yt_dlp.networking._helper import get_redirect_method
+from yt_dlp.networking.exceptions import HTTPError, RequestError
 
 #: YouTube's sites, and those of Google's that its pages, media and pictures are on; each with all below it.
 SITES = (
@@ -36,6 +40,7 @@ _OWN_NETWORKS = tuple(
         ),
     )
 )
+_REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
@@ -52,9 +57,9 @@ class Hosts:
 
     def check(self, url: str) -> None:
         """Raise OtherHost for what a run may not ask."""
-        if _origin(url) in self._own:
+        scheme, host, port = origin = _origin(url)
+        if origin in self._own:
             return
-        scheme, host, port = _origin(url)
         known = any(host == site or host.endswith(f".{site}") for site in SITES)
         if not (scheme == "https" and known and port == 443):
             raise OtherHost(f"{scheme}://{host}:{port}"[:100])
@@ -83,34 +88,42 @@ def is_in_own_network(address: str) -> bool:
 
 
 def guard(hosts: Hosts, *, proxy: str | None) -> None:
-    """Hold all that this process asks to `hosts`. `proxy` is the one that yt-dlp was given; None leaves it to the
-    environment.
-    """
-    _guard_redirects(hosts)
-    if not (proxy or urllib.request.getproxies().get("https")):
+    """Hold this process to `hosts`. `proxy` is the one that yt-dlp was given; None leaves it to the environment."""
+    _follow_no_redirects()
+    from_environment = urllib.request.getproxies()
+    if proxy is None:
+        proxy = from_environment.get("https") or from_environment.get("all")
+    if not proxy:
         _guard_connections(hosts.addresses())
 
 
-def _guard_redirects(hosts: Hosts) -> None:
-    """Redirects are followed inside of what yt-dlp's handlers use."""
-    session = yt_dlp.networking._requests.RequestsSession
-    target = session.get_redirect_target
+def redirected(request: Request, error: HTTPError) -> Request:
+    """The request that an answer redirects `request` to. Raises `error` for any other answer."""
+    target = error.response.headers.get("Location")
+    if error.status not in _REDIRECTS or not target:
+        raise error
+    error.close()
+    following = request.copy()
+    following.url = urllib.parse.urljoin(request.url, target)
+    following.headers.pop("Cookie", None)  # the jar knows which belong there
+    following.method = get_redirect_method(request.method, error.status)
+    if following.method != request.method:
+        following.data = None
+    return following
 
-    def get_redirect_target(self: Any, response: Any) -> Any:
-        found = target(self, response)
-        if found:
-            hosts.check(urllib.parse.urljoin(response.url, found))
-        return found
 
-    session.get_redirect_target = get_redirect_target
-    handler = yt_dlp.networking._urllib.RedirectHandler
-    follow = handler.redirect_request
+def named_in(extractor_args: Mapping[str, Mapping[str, Iterable[str]]]) -> list[str]:
+    """The addresses in yt-dlp's parsed `--extractor-args`, such as a provider's `base_url`."""
+    values = [value for arguments in extractor_args.values() for several in arguments.values() for value in several]
+    return [value for value in values if value.startswith(("http://", "https://"))]
 
-    def redirect_request(self: Any, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
-        hosts.check(newurl)
-        return follow(self, req, fp, code, msg, headers, newurl)
 
-    handler.redirect_request = redirect_request
+def _follow_no_redirects() -> None:
+    """Have yt-dlp's handlers hand redirects out, as they do other errors."""
+    yt_dlp.networking._requests.RequestsSession.get_redirect_target = lambda *_: None
+    yt_dlp.networking._urllib.RedirectHandler.redirect_request = lambda *_: None
+    if curl := sys.modules.get("curl_cffi.requests"):
+        curl.Session.request = functools.partialmethod(curl.Session.request, allow_redirects=False)
 
 
 def _guard_connections(allowed: Collection[tuple[str, int]]) -> None:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import itertools
 import json
 import logging
-import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -275,7 +273,6 @@ async def run(
         "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
         "folder": str(folder),
         "renewed": str(copy.renewed) if copy else None,
-        "own_addresses": _addresses(config.ytdlp.args),
     }
     source: Run | None = None
     try:
@@ -287,13 +284,6 @@ async def run(
             await source.hear_rest()
         if copy:
             await copy.keep()
-
-
-def _addresses(args: tuple[str, ...]) -> list[str]:
-    """Those that extractors' arguments name, such as a provider's `base_url=`."""
-    given = [word for before, word in itertools.pairwise(args) if before == "--extractor-args"]
-    given += [word for word in args if word.startswith("--extractor-args=")]
-    return [found for word in given for found in re.findall(r"https?://[^\s,;\"']+", word)]
 
 
 async def _event(child: process.Forked) -> dict[str, Any] | None:

@@ -65,8 +65,7 @@ def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any
     """Run yt-dlp with `argv` on `url`.
 
     `rules`: the `video_id` that must be found there, `max_duration` in seconds, `cover` whether to fetch one,
-    `environment` to set, `folder` to work in, `renewed` where to note changes of the cookies, or null, `own_addresses`
-    that may be asked beside YouTube's.
+    `environment` to set, `folder` to work in, `renewed` where to note changes of the cookies, or null.
     """
     _Run(events, rules).run(argv, url)
 
@@ -94,7 +93,7 @@ class _Run:
             options.update(logger=self, match_filter=self._match)
             renewed = self.rules["renewed"] and Path(self.rules["renewed"])
             provider = [source_hosts.PROVIDER] if _VERSIONS["plugins"] else []
-            hosts = source_hosts.Hosts([*self.rules["own_addresses"], *provider])
+            hosts = source_hosts.Hosts([*source_hosts.named_in(options["extractor_args"]), *provider])
             source_hosts.guard(hosts, proxy=options.get("proxy"))
             with session.Session(options, self.rules["video_id"], self.outlet, hosts, renewed) as ydl:
                 self.words.jar = ydl.cookiejar
@@ -192,13 +191,13 @@ def _trust(bundle: str) -> None:
 
     It asks neither for SSL_CERT_FILE nor for yt-dlp's `no-certifi`.
     """
-    if requests := sys.modules.get("curl_cffi.requests"):
-        ask = requests.Session.request
+    if curl := sys.modules.get("curl_cffi.requests"):
+        ask = curl.Session.request
 
         def request(*args: Any, verify: Any = True, **options: Any) -> Any:
             return ask(*args, verify=bundle if verify is True else verify, **options)
 
-        requests.Session.request = request
+        curl.Session.request = request
         certifi = sys.modules["certifi"]
         certifi.where = lambda: bundle  # type: ignore[attr-defined]  # for a proxy that is asked by https
 

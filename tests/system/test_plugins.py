@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -18,8 +19,10 @@ from typing import Any
 
 import imageio_ffmpeg
 import pytest
+from aiohttp import web
 from support import environments
 from support.serverprocess import ROOT, ServerProcess
+from support.workshop import served_by
 
 from server.offline import attestation, offline_youtube
 
@@ -222,6 +225,20 @@ async def test_the_extra_authority_holds_for_impersonated_requests_too(tmp_path:
         assert re.search(r"^ok +conversion ", said, re.MULTILINE), said
     else:
         assert "NETWORK_ERROR" in said and "Failed to perform, curl: (60)" in said, said
+
+
+async def test_an_impersonated_request_is_not_redirected_elsewhere(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+
+        async def serve(request: web.Request, path: Path) -> web.StreamResponse:
+            raise web.HTTPFound(f"https://127.0.0.1:{listener.getsockname()[1]}/videoplayback")
+
+        with served_by(serve):
+            said = await diagnosis(tmp_path, "curl-cffi<0.18", args='"--impersonate", "chrome"')
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert "SOURCE_WITHHELD" in said and "leads to another site" in said, said
 
 
 async def diagnosis(

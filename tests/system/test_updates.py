@@ -37,7 +37,6 @@ rules = {
     "environment": {"SSL_CERT_FILE": ca_file},
     "folder": folder,
     "renewed": None,
-    "own_addresses": [],
 }
 read, write = os.pipe()
 told = os.dup(1)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
+import yt_dlp
+from yt_dlp.networking import Request, Response
+from yt_dlp.networking.exceptions import HTTPError
 
-from server.media.source_hosts import Hosts, OtherHost, is_in_own_network
-from server.media.ytdlp import _addresses
+from server.media.source_hosts import Hosts, OtherHost, is_in_own_network, named_in, redirected
 
 
 @pytest.mark.parametrize(
@@ -67,12 +72,32 @@ def test_what_the_owner_has_set_is_asked_by_its_port_and_scheme_only() -> None:
     assert hosts.addresses() == {("127.0.0.1", 4416)}
 
 
-def test_only_extractors_arguments_name_addresses() -> None:
-    words = ("--proxy", "http://proxy.example.org:1", "--extractor-args", "a:base_url=http://127.0.0.1:4416;b=1")
-    assert _addresses((*words, "--extractor-args=c:url=https://p.example.org/x")) == [
-        "http://127.0.0.1:4416",
-        "https://p.example.org/x",
-    ]
+def test_only_whole_values_of_extractors_arguments_name_addresses() -> None:
+    argv = ["--proxy", "http://proxy.example.org:1", "--extractor-arg", "a:base_url=http://127.0.0.1:4416;b=x"]
+    argv += ["--extractor-args=youtube:player_client=tv,see http://example.org", "--extractor-args", "c:u=https://p/x"]
+    options = yt_dlp.parse_options(["--ignore-config", *argv]).ydl_opts
+    assert sorted(named_in(options["extractor_args"])) == ["http://127.0.0.1:4416", "https://p/x"]
+
+
+def answer(status: int, **headers: str) -> HTTPError:
+    return HTTPError(Response(io.BytesIO(), "https://www.youtube.com/a/b", headers, status))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["/c", "../c", "https://www.youtube.com/c"])
+def test_a_redirect_is_a_request_of_its_own(status: int, place: str) -> None:
+    request = Request("https://www.youtube.com/a/b", data=b"x", headers={"Cookie": "secret", "X-Kept": "1"})
+    found = redirected(request, answer(status, Location=place))
+    assert (found.url, dict(found.headers).get("Cookie")) == ("https://www.youtube.com/c", None)
+    assert found.headers["X-Kept"] == "1" and request.headers["Cookie"] == "secret"
+    assert (found.method, found.data) == (("POST", b"x") if status in (307, 308) else ("GET", None))
+
+
+@pytest.mark.parametrize("error", [answer(302), answer(404, Location="/c"), answer(304, Location="/c")])
+def test_any_other_answer_is_the_error_that_it_was(error: HTTPError) -> None:
+    with pytest.raises(HTTPError) as raised:
+        redirected(Request("https://www.youtube.com/a"), error)
+    assert raised.value is error
 
 
 OWN = """
@@ -94,7 +119,7 @@ def test_public_addresses_are_not_in_one(address: str) -> None:
 GUARDED = """
 import socket, sys
 from server.media.source_hosts import Hosts, guard
-guard(Hosts(sys.argv[2:]), proxy=None)
+guard(Hosts(sys.argv[3:]), proxy=None if sys.argv[2] == "unset" else sys.argv[2])
 try:
     socket.create_connection(("localhost", int(sys.argv[1])), timeout=20).close()
 except OSError as error:
@@ -104,12 +129,28 @@ else:
 """
 
 
-@pytest.mark.parametrize("is_the_owners", [False, True])
-def test_without_a_proxy_no_name_leads_into_the_own_network(is_the_owners: bool) -> None:
+def connecting(
+    proxy: str = "unset", *, own: bool = False, environment: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """What becomes of a connection to this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        own = [f"http://localhost:{port}"] * is_the_owners
-        command = [sys.executable, "-c", GUARDED, str(port), *own]
-        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "."}
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
-    assert said == "connected\n" if is_the_owners else "own network" in said
+        command = [sys.executable, "-c", GUARDED, str(port), proxy, *([f"http://localhost:{port}"] * own)]
+        variables = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ".", **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=variables).stdout
+
+
+@pytest.mark.parametrize("proxy", ["unset", ""])
+def test_without_a_proxy_no_name_leads_into_the_own_network(proxy: str) -> None:
+    assert "own network" in connecting(proxy)
+    assert connecting(proxy, own=True) == "connected\n"
+
+
+def test_directly_means_directly_whatever_the_environment_says() -> None:
+    assert "own network" in connecting("", environment={"HTTPS_PROXY": "http://proxy.example.org:3128"})
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_the_way_to_a_proxy_is_open(variable: str) -> None:
+    assert connecting("http://127.0.0.1:3128") == "connected\n"
+    assert connecting(environment={variable: "http://127.0.0.1:3128"}) == "connected\n"

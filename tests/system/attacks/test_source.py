@@ -6,6 +6,7 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -75,6 +76,32 @@ async def test_fragments_elsewhere_are_not_asked_for(
     offer = Offer(234 if delivery is Delivery.HLS else 140, delivery)
     with pytest.raises(errors.JobError):
         await shop.convert(entry(offer))
+
+
+async def test_a_key_elsewhere_is_not_asked_for(
+    shop: Workshop, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = streams.hls_playlist
+
+    def encrypted(*arguments: Any) -> str:
+        key = f'#EXT-X-KEY:METHOD=AES-128,URI="{at(listener, ELSEWHERE[0])}/key"'
+        return usual(*arguments).replace("#EXTINF", f"{key}\n#EXTINF", 1)
+
+    monkeypatch.setattr(streams, "hls_playlist", encrypted)
+    with pytest.raises(errors.JobError):
+        await shop.convert(entry(Offer(234, Delivery.HLS)))
+
+
+async def test_a_redirect_to_itself_ends(shop: Workshop) -> None:
+    count = itertools.count()
+
+    async def serve(request: web.Request, path: Path) -> web.StreamResponse:
+        next(count)
+        raise web.HTTPFound(str(request.url.with_scheme("https")))
+
+    with pytest.raises(errors.JobError):
+        await shop.convert(entry(), serve=serve)
+    assert next(count) <= 50, "of a few attempts"
 
 
 async def test_a_redirect_among_youtubes_hosts_is_followed(shop: Workshop) -> None:
