@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
             gate=gate or exits,
         )
         for one in exits.all:
-            metrics.exit(one.name, lambda one=one: exits.is_open(one))  # type: ignore[misc]  # mypy and defaults
+            metrics.exit(one.name, partial(exits.is_open, one))
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
         metrics.tools(versions.labels)
         if real:

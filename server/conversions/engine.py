@@ -36,6 +36,8 @@ STATE_REFUSED = "The server cannot write down new conversions now. Try again lat
 _TIDY_EVERY = 5.0
 #: Conversions that expire before other tasks get a turn.
 _STEP = 200
+#: Jobs that end before other tasks get a turn.
+_FEW = 10
 
 
 class Engine:
@@ -204,19 +206,18 @@ class Engine:
     def _gate_changed(self) -> None:
         """Tell those who wait why, or that it goes on."""
         closed = self._gate.closed
-        notice = closed.notice if closed else None
-        if notice != self.queue.notice:
-            self.queue.notice = notice
-            for conversion in self.queue:
-                self.table.changed(conversion)
+        self.queue.notice = closed.notice if closed else None
 
-    def _end_impatient(self) -> None:
+    async def _end_impatient(self) -> None:
         """Fail what has waited too long for the gate."""
         closed = self._gate.closed
         if closed is None or time.monotonic() - closed.since < self._settings.patience:
             return
-        for job in {conversion.job: None for conversion in self.queue}:
-            if not self._has_patience(job):
+        for number, job in enumerate(self.queue.jobs()):
+            if number % _FEW == 0:
+                await asyncio.sleep(0)  # ending a job takes a while, and there may be thousands
+            still_waits = job.status is Status.QUEUED and self._jobs.get(job.recipe) is job
+            if still_waits and self._gate.closed and not self._has_patience(job):
                 self.workers.give_up(job)
                 for sharer in job.sharers:
                     self.queue.discard(sharer)
@@ -319,7 +320,7 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire conversions that are due, enforce the disk budget, and check for free space."""
-        self._end_impatient()
+        await self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())
         await self._artifacts.end_long_readers()

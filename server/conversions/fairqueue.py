@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-from ..jobs import Conversion
+from ..jobs import Conversion, Job
 
 
 class FairQueue:
@@ -19,21 +19,32 @@ class FairQueue:
         self._size = 0
         self._filled = asyncio.Event()
         self._positions: dict[Conversion, int] | None = None
-        #: Why nothing moves, for those who wait; None while it moves.
-        self.notice: str | None = None
+        self._notice: str | None = None
 
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[Conversion]:
-        return iter([conversion for lane in self._lanes.values() for conversion in lane])
+    def jobs(self) -> list[Job]:
+        """The jobs that wait, each once."""
+        return list(dict.fromkeys(waiting.job for lane in self._lanes.values() for waiting in lane))
 
     def __contains__(self, conversion: Conversion) -> bool:
         return conversion in self._lanes.get(conversion.owner, ())
 
-    def places(self, owner: str) -> dict[Conversion, int]:
-        """The waiting conversions of one key, the next one first, each with its position."""
-        return {conversion: self.position(conversion) for conversion in self._lanes.get(owner, ())}
+    @property
+    def notice(self) -> str | None:
+        """Why nothing moves; None while it moves."""
+        return self._notice
+
+    @notice.setter
+    def notice(self, notice: str | None) -> None:
+        if notice != self._notice:
+            self._notice = notice
+            self._on_change()
+
+    def places(self, owner: str) -> dict[Conversion, tuple[int, str | None]]:
+        """The waiting conversions of one key, the next one first, each with its position and the notice."""
+        return {waiting: (self.position(waiting), self._notice) for waiting in self._lanes.get(owner, ())}
 
     def push(self, conversion: Conversion) -> None:
         """Join the end of its owner's lane."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from ..jobs import Change, Conversion
 
+#: Position in the queue, and why nothing moves, of each conversion that waits.
+Places = dict[Conversion, tuple[int, str | None]]
+
 
 class Watch:
     """Collects the conversions of one key that changed since `take` was last called."""
@@ -13,7 +16,7 @@ class Watch:
     def __init__(self) -> None:
         self._changed: dict[Conversion, None] = {}
         self._queue_moved = False
-        self._places: dict[Conversion, int] = {}
+        self._places: Places = {}
         self.woken = Change()
 
     @property
@@ -30,8 +33,8 @@ class Watch:
         self._queue_moved = True
         self.woken.notify()
 
-    def take(self, places: Callable[[], dict[Conversion, int]]) -> list[Conversion]:
-        """The conversions that changed. `places` returns the positions in the queue."""
+    def take(self, places: Callable[[], Places]) -> list[Conversion]:
+        """The conversions that changed. `places` returns what the queue says of each that waits."""
         if self._queue_moved:
             before, self._places = self._places, places()
             moved = (waiting for waiting, place in self._places.items() if before.get(waiting) != place)

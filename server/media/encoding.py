@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
@@ -20,11 +21,14 @@ OVERRUN = 0.5
 class Encoding:
     """Reports a job's progress, gives its readers the file, and ends a source that is too long.
 
-    `max_duration` in seconds is for a source of unknown length.
+    `max_duration` in seconds is for a source of unknown length. `on_audio` is called once there is audio to hear.
     """
 
-    def __init__(self, job: Job, source: ytdlp.Run, *, max_duration: float) -> None:
+    def __init__(
+        self, job: Job, source: ytdlp.Run, *, max_duration: float, on_audio: Callable[[], None] = lambda: None
+    ) -> None:
         self._job = job
+        self._on_audio = on_audio
         self._source = source
         self._expected = source.expectation
         self._max_duration = max_duration
@@ -79,6 +83,7 @@ class Encoding:
             raise wholeness.beyond_limit(self._expected) from ValueError(f"{self._written:.1f} s and no end")
         if job.audio is None and done.size:
             job.audio = part
+            self._on_audio()
         before = job.progress, job.media
         if self._asks and job.media and (found := encoder.source):
             job.media = _with_source(job.media, *found)

@@ -100,15 +100,13 @@ class Exits:
 
     @property
     def closed(self) -> Closed | None:
-        """None while something may begin, or while a trial runs that nothing waits behind yet."""
-        if self._closed_since is None:
-            return None
+        """None as soon as one exit is open."""
         first = min(self.all, key=lambda one: one.until)
-        if first.reason is None:
+        if self._closed_since is None or first.reason is None:
             return None
-        when = f"{first.until_time:%H:%M} UTC"
+        what = "This server cannot reach YouTube" if first.reason.of_proxy else "YouTube refuses this server"
         notice = (
-            f"YouTube refuses this server at the moment, so this conversion waits. The next try is at about {when}."
+            f"{what} at the moment, so this conversion waits. The next try is at about {first.until_time:%H:%M} UTC."
         )
         return Closed(self._closed_since, first.reason, notice)
 
@@ -137,16 +135,20 @@ class Exits:
             self.begin(job)
         return self._uses[job].exit
 
+    def heard(self, job: Job) -> None:
+        """Audio comes for `job`. That ends a trial, however long the video is.
+
+        Not where audio was what YouTube did not hand out: it may still break off.
+        """
+        use = self._uses[job]
+        if use.exit.reason and use.exit.reason.code not in LIKELY:
+            self._open(use)
+
     def worked(self, job: Job) -> None:
-        """The attempt at `job` has brought its audio, or YouTube's word on the video."""
-        if (use := self._uses.get(job)) is None:
-            return
-        one = use.exit
-        one.suspect = ""
-        if one.closings and one.closings == use.closings:  # else it began before the exit was closed
-            log.info("exit %s is open again", one.name)
-            one.closings, one.reason, one.until = 0, None, 0.0
-        self._notice()
+        """The attempt at `job` has brought its audio, or YouTube's answer about the video."""
+        use = self._uses[job]
+        use.exit.suspect = ""
+        self._open(use)
 
     def failed(self, job: Job, error: JobError) -> bool:
         """Note why the attempt at `job` failed; whether it goes on through another exit, which `of` then gives."""
@@ -193,7 +195,7 @@ class Exits:
         return found
 
     @property
-    def jars(self) -> list[Cookies]:
+    def cookies(self) -> list[Cookies]:
         """The cookies of all exits."""
         return list(dict.fromkeys(one.cookies for one in self.all if one.cookies))
 
@@ -230,7 +232,7 @@ class Exits:
         if error.code not in LIKELY:
             return False
         before, one.suspect = one.suspect, job.video_id
-        return one.closings > 0 or before not in ("", job.video_id)
+        return before not in ("", job.video_id)
 
     def _may_close(self, one: Exit, error: JobError) -> bool:
         """Cookies are looked at before YouTube is asked, and good at once when the owner replaces them.
@@ -238,6 +240,13 @@ class Exits:
         So an exit without good ones is left alone only while there is another.
         """
         return error.code != COOKIES or any(self.is_open(other) for other in self.all if other is not one)
+
+    def _open(self, use: _Use) -> None:
+        one = use.exit
+        if one.closings and one.closings == use.closings:  # else it began before the exit was closed
+            log.info("exit %s is open again", one.name)
+            one.closings, one.reason, one.until = 0, None, 0.0
+            self._notice()
 
     def _close(self, one: Exit, error: JobError) -> None:
         one.closings += 1
@@ -284,11 +293,11 @@ def _configured(config: Config, one: ExitConfig) -> Config:
 
 def exits_of(config: Config, *, keeps: bool = True) -> tuple[Exit, ...]:
     """The exits that `config` describes. `keeps` is whether what YouTube renews in cookies is written down."""
-    jars: dict[Path, Cookies] = {}
+    files: dict[Path, Cookies] = {}
     made = []
     for name, own in configurations(config):
         path = own.ytdlp.cookies
-        if path and path not in jars:
-            jars[path] = Cookies(path, config.storage.state, name, keeps=keeps)
-        made.append(Exit(name, own.ytdlp, jars[path] if path else None))
+        if path and path not in files:
+            files[path] = Cookies(path, config.storage.state, name, keeps=keeps)
+        made.append(Exit(name, own.ytdlp, files[path] if path else None))
     return tuple(made)

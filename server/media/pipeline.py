@@ -91,7 +91,12 @@ class Pipeline:
             part = folder / "audio.part"
             begin = asyncio.to_thread(_begin, part, media, youtube_url.canonical_url(job.video_id), job.cover)
             with await completion.started(begin, _close) as target:
-                encoding = Encoding(job, source, max_duration=self.config.audio.max_duration)
+                encoding = Encoding(
+                    job,
+                    source,
+                    max_duration=self.config.audio.max_duration,
+                    on_audio=lambda: self.exits.heard(job),
+                )
                 written = await encoding.run(self.ffmpeg, part, target)
         job.media = media = dataclasses.replace(job.media, duration=round(written, 3))
         clock.passed("encode")

@@ -60,8 +60,8 @@ class Readiness:
             warnings.append(self.updates.problem)
         if self.exits:
             warnings += self.exits.warnings
-            for jar in self.exits.jars:
-                warnings += await jar.warnings()
+            for cookies in self.exits.cookies:
+                warnings += await cookies.warnings()
         try:
             await ffmpeg.version(self.ffmpeg_path)
         except process.ChildFailed as error:

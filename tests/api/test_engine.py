@@ -11,26 +11,15 @@ from typing import Any
 
 import pytest
 from conftest import Later, StartApi
-from support.api import KEY, OTHER, SOON, Api, content_of, eventually, link, serving, watch
+from support.api import KEY, OTHER, SOON, Api, content_of, eventually, finish, link, serving, submit, watch
 
 from server import errors, jobs
 from server.config import JobsConfig
 from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
-from server.jobs import Conversion, Quality, Status
+from server.jobs import Quality, Status
 from server.storage import replacement
 from server.storage.database import Database
-
-
-async def submit(api: Api, video_id: str, owner: str = "anna") -> Conversion:
-    (conversion,) = await api.engine.submit(owner, [(video_id, Quality.HIGH)])
-    return conversion
-
-
-async def finish(api: Api, video_id: str, attempt: int = 1) -> None:
-    take = await api.studio.take(video_id, attempt)
-    take.grow(b"sound")
-    take.finish()
 
 
 class Refusing:

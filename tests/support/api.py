@@ -26,10 +26,11 @@ from server.access.keys import Key
 from server.app import create_app
 from server.config import Config, JobsConfig, LimitsConfig, StorageConfig
 from server.conversions.engine import Engine
+from server.gate import Gate
 from server.http import error_answer, server
 from server.http.context import ARTIFACTS, ENGINE
 from server.http.listener import listening_sockets
-from server.jobs import Artifact, Change, Job, Media, Source
+from server.jobs import Artifact, Change, Conversion, Job, Media, Quality, Source
 from server.storage.artifacts import Artifacts
 from support.waiting import SOON as SOON
 from support.waiting import eventually as eventually
@@ -267,6 +268,19 @@ class Api:
             return [checked(await read_answer(reader, method), method) for _ in range(answers)]
 
 
+async def submit(api: Api, video_id: str, owner: str = "anna") -> Conversion:
+    """Accepted by the engine, without HTTP."""
+    (conversion,) = await api.engine.submit(owner, [(video_id, Quality.HIGH)])
+    return conversion
+
+
+async def finish(api: Api, video_id: str, attempt: int = 1) -> None:
+    """End a led attempt well."""
+    take = await api.studio.take(video_id, attempt)
+    take.grow(b"sound")
+    take.finish()
+
+
 async def read_answer(reader: asyncio.StreamReader, method: str = "GET") -> Answer:
     """One answer, whole. Raises IncompleteReadError or ConnectionError when it is cut off."""
     status, headers = await read_head(reader)
@@ -307,6 +321,7 @@ async def serving(
     *,
     keys: Mapping[str, Key] | None = None,
     middlewares: Sequence[Middleware] = (),
+    gate: Gate | None = None,
     **sections: Any,
 ) -> AsyncIterator[Api]:
     """The application with these sections of the configuration, all its files in `folder`."""
@@ -314,7 +329,7 @@ async def serving(
     sections = {"jobs": JobsConfig(slots=2, retry_pause=0), "storage": storage, **sections}
     config = Config(**sections, keys_file=folder / "keys.toml")
     studio = Studio()
-    app = studio.app = create_app(config, middlewares, keys=keys or KEYS, run=studio.run)
+    app = studio.app = create_app(config, middlewares, keys=keys or KEYS, run=studio.run, gate=gate)
     runner = server.make_runner(app)
     await runner.setup()
     try:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 
 from server import errors
 from server.config import Config, ExitConfig, YtdlpConfig
@@ -15,19 +16,6 @@ from server.media.exits import JITTER, LONGEST, Exit, Exits, configurations, exi
 COOLDOWN = 60.0
 CERTAIN = [errors.BotCheck, errors.SourceRateLimited]
 LIKELY = [errors.SourceForbidden, errors.SourceWithheld]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def job(video_id: str = "some-video-") -> Job:
@@ -184,6 +172,64 @@ async def test_a_trial_that_shows_nothing_is_followed_by_another_after_the_coold
     assert not await is_passable(gate)
     clock.now += COOLDOWN * (1 + JITTER) + 1
     assert await is_passable(gate) and gate.all[0].closings == 1
+
+
+async def test_a_trial_with_the_video_that_closed_the_exit_shows_nothing(clock: Clock) -> None:
+    gate = exits(clock)
+    attempt(gate, errors.SourceWithheld(), "first-video")
+    attempt(gate, errors.SourceWithheld(), "other-video")
+    clock.now = gate.all[0].until
+    attempt(gate, errors.SourceWithheld(), "other-video")
+    assert gate.all[0].closings == 1 and not await is_passable(gate)
+    clock.now = gate.all[0].until
+    attempt(gate, errors.SourceWithheld(), "third-video")
+    assert gate.all[0].closings == 2
+
+
+@pytest.mark.parametrize("error", [errors.BotCheck, errors.SourceRateLimited])
+async def test_audio_ends_a_trial_however_long_the_video_is(clock: Clock, error: type[errors.JobError]) -> None:
+    gate = exits(clock)
+    attempt(gate, error())
+    clock.now = gate.all[0].until
+    trial = job()
+    gate.begin(trial)
+    gate.heard(trial)
+    assert await is_passable(gate) and gate.closed is None
+
+
+async def test_audio_ends_no_trial_where_audio_was_what_broke_off(clock: Clock) -> None:
+    gate = exits(clock)
+    attempt(gate, errors.SourceForbidden(), "first-video")
+    attempt(gate, errors.SourceForbidden(), "other-video")
+    clock.now = gate.all[0].until
+    trial = job("third-video")
+    gate.begin(trial)
+    gate.heard(trial)
+    assert not await is_passable(gate)
+    gate.failed(trial, errors.SourceForbidden())
+    gate.end(trial)
+    assert gate.all[0].closings == 2
+
+
+def test_audio_that_breaks_off_for_two_videos_in_a_row_closes_the_exit(clock: Clock) -> None:
+    gate = exits(clock)
+    for number in range(2):
+        work = job(f"video-{number:05}")
+        gate.begin(work)
+        gate.heard(work)
+        gate.failed(work, errors.SourceForbidden())
+        gate.end(work)
+    assert gate.closed
+
+
+def test_who_waits_is_told_what_is_wrong(clock: Clock) -> None:
+    refused, dead = exits(clock), exits(clock)
+    attempt(refused, errors.BotCheck())
+    proxy = errors.NetworkError()
+    proxy.of_proxy = True
+    attempt(dead, proxy)
+    assert refused.closed and refused.closed.notice.startswith("YouTube refuses this server at the moment")
+    assert dead.closed and dead.closed.notice.startswith("This server cannot reach YouTube at the moment")
 
 
 async def test_yt_dlps_word_on_the_video_shows_that_the_exit_works(clock: Clock) -> None:
