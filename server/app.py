@@ -41,8 +41,9 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import daily, environment, ffmpeg, process, updates, ytdlp
-from .media.exits import Exits, configurations, exits_of
+from .media import daily, environment, ffmpeg, forking, process, updates, ytdlp
+from .media.exit_settings import configurations
+from .media.exits import Exits, exits_of
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -185,7 +186,7 @@ def _cores() -> int:
 
 
 def _updates(config: Config, readiness: Readiness, metrics: Metrics) -> updates.Updates:
-    async def check(fresh: process.ForkServer) -> ytdlp.Versions:
+    async def check(fresh: forking.ForkServer) -> ytdlp.Versions:
         return await ytdlp.check(config, config.storage.state / "yt-dlp-cache", fresh)
 
     def adopt(versions: ytdlp.Versions) -> None:

@@ -13,7 +13,7 @@ from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_numb
 from ..config_file import load
 from ..installation import program
 from ..printable import printable
-from . import demo, doctor, keys, serve, update, version
+from . import demo, doctor, keys, offline_mode, serve, update, version
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,7 +94,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     overrides = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
     config = dataclasses.replace(config, server=dataclasses.replace(config.server, **overrides))
     if arguments.offline:
-        return serve.offline(
+        return offline_mode.offline(
             config, port_file=arguments.port_file, folder=arguments.state, allow_remote=arguments.allow_remote
         )
     return serve.online(config, port_file=arguments.port_file)

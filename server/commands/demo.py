@@ -20,7 +20,7 @@ from ..config import Config, ConfigError, LimitsConfig, LogConfig
 from ..installation import program
 from ..logs import logging_to_stderr
 from ..printable import printable
-from . import serve
+from . import offline_mode, signals
 
 #: The videos: one is downloaded while it is being made, then two are converted in a batch.
 LIVE = "https://youtu.be/dQw4w9WgXcQ"
@@ -46,7 +46,7 @@ def run(output: Path) -> int:
     except OSError as error:
         raise ConfigError(f"--output {output}: {error.strerror}") from error
     with logging_to_stderr(config.log):
-        status = serve.run(_demo(config, output))
+        status = signals.run(_demo(config, output))
     if status:
         print("\nstopped", file=sys.stderr)  # perhaps in the middle of a bar
     return status
@@ -54,9 +54,9 @@ def run(output: Path) -> int:
 
 async def _demo(config: Config, output: Path) -> int:
     started = time.monotonic()
-    async with serve.offline_server(config) as server:
+    async with offline_mode.offline_server(config) as server:
         print(f"A server without a network listens on {server.url} ({time.monotonic() - started:.1f} s).\n")
-        headers = {"Authorization": f"Bearer {serve.EXAMPLE_KEY}"}
+        headers = {"Authorization": f"Bearer {offline_mode.EXAMPLE_KEY}"}
         async with aiohttp.ClientSession(server.url, headers=headers) as client:
             saved = [await _listen_live(client, output), *await _batch(client, output)]
     for line in saved:

@@ -17,14 +17,15 @@ from ..config_file import load
 from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
 from ..media import ffmpeg, process, readiness, ytdlp
-from ..media.exits import Exit, Exits, configurations, exits_of
+from ..media.exit_settings import configurations
+from ..media.exits import Exit, Exits, exits_of
 from ..media.pipeline import Pipeline
 from ..printable import printable
 from ..storage.artifacts import Artifacts
 from . import checks
 from .checks import OK, PROBLEM, WARNING, Finding
 from .serve import is_loopback
-from .serve import run as until_signal
+from .signals import run as until_signal
 
 
 def run(path: Path | None, *, url: str | None) -> int:

@@ -12,7 +12,7 @@ import aiohttp
 from ..config import Config, ConfigError, LogConfig
 from ..http.context import READINESS
 from ..logs import logging_to_stderr
-from . import serve
+from . import offline_mode, signals
 
 #: An ordinary video, and one whose address takes yt-dlp's challenge solver and a JavaScript runtime.
 VIDEO_IDS = ("dQw4w9WgXcQ", "x-js-------")
@@ -24,15 +24,15 @@ def run() -> int:
     config = dataclasses.replace(config, server=dataclasses.replace(config.server, port=0))
     with logging_to_stderr(config.log):
         try:
-            return serve.run(_prove(config))
+            return signals.run(_prove(config))
         except ConfigError as error:
             print(error, file=sys.stderr)
             return 1
 
 
 async def _prove(config: Config) -> int:
-    async with serve.offline_server(config) as server:
-        headers = {"Authorization": f"Bearer {serve.EXAMPLE_KEY}", "Prefer": "wait=60"}
+    async with offline_mode.offline_server(config) as server:
+        headers = {"Authorization": f"Bearer {offline_mode.EXAMPLE_KEY}", "Prefer": "wait=60"}
         async with aiohttp.ClientSession(server.url, headers=headers) as client:
             for job in await asyncio.gather(*(_converted(client, video_id) for video_id in VIDEO_IDS)):
                 if job["status"] != "completed":

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import ipaddress
 import logging
 import os
 import secrets
-import shutil
-import signal
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -24,23 +19,18 @@ from aiohttp.typedefs import Middleware
 from ..access import key_file
 from ..access.keys import Key, Keys, environment_key
 from ..app import create_app
-from ..config import Config, ConfigError, ExitConfig, YtdlpConfig
+from ..config import Config, ConfigError
 from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
 from ..http.descriptors import raise_limit
 from ..http.listener import listening_sockets
 from ..http.server import listening, make_runner
 from ..logs import logging_to_stderr
-from ..media import ffmpeg, ytdlp
-from ..offline import offline_youtube
-from ..offline.keys import RESERVED_KEYS, offline_faults
+from ..media import ytdlp
 from ..storage import lock
+from . import signals
 
 log = logging.getLogger(__name__)
 
-#: The key that published examples carry; offline mode accepts it as it is.
-EXAMPLE_KEY = "YOUR_API_KEY"
-#: Options of yt-dlp in offline mode: a test of a client should not wait long for a source that never answers.
-OFFLINE_ARGS = ("--socket-timeout", "3", "--retries", "1")
 #: The name of the key that is made when none is configured.
 AUTOMATIC = "local"
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
@@ -49,7 +39,7 @@ EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 def online(config: Config, *, port_file: Path | None = None) -> int:
     """Serve until a signal; the exit status. Raises ConfigError."""
     with logging_to_stderr(config.log):
-        return run(_online(config, port_file))
+        return signals.run(_online(config, port_file))
 
 
 async def _online(config: Config, port_file: Path | None) -> int:
@@ -68,7 +58,7 @@ async def _online(config: Config, port_file: Path | None) -> int:
     else:
         raise ConfigError(await asyncio.to_thread(_why_not_without_a_key, config))
     async with running(config, keys=keys) as server:
-        return await _serve(server, port_file, _banner(server, shown, about, in_link=bool(keys)))
+        return await until_stopped(server, port_file, banner(server, shown, about, in_link=bool(keys)))
 
 
 def _why_not_without_a_key(config: Config) -> str:
@@ -82,67 +72,15 @@ def _why_not_without_a_key(config: Config) -> str:
     return f"no API key is configured, and {host} can be reached from outside. Make one first: {make_one}"
 
 
-def offline(config: Config, *, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
-    """The same server on the offline YouTube, with a state of its own; the exit status. Raises ConfigError."""
-    with logging_to_stderr(config.log):
-        return run(_offline(config, port_file, folder, allow_remote))
-
-
-async def _offline(config: Config, port_file: Path | None, folder: Path | None, allow_remote: bool) -> int:
-    if not await asyncio.to_thread(is_loopback, config.server.host):
-        if not allow_remote:
-            raise ConfigError(
-                f"offline mode has public keys, so it listens on this machine only, not on {config.server.host}. "
-                "Add --allow-remote if a client elsewhere (in a container, say) must reach it"
-            )
-        print("warning: anybody who reaches this address can use this server: its keys are public", file=sys.stderr)
-    async with offline_server(config, folder) as server:
-        about = "for the offline videos; more keys and videos are in /docs"
-        return await _serve(server, port_file, _banner(server, EXAMPLE_KEY, about, in_link=True))
-
-
-class Broken(Exception):
-    """A part of the server broke while it started, and the log says which; the exit status is that of `_serve`."""
-
-
-def run(work: Coroutine[Any, Any, int]) -> int:
-    """The exit status of `work`.
-
-    The first SIGINT or SIGTERM cancels it, unless it has its own use for that, and then the status is 128 and the
-    signal's number, as in a shell. The second ends the process at once: the children end with it.
-    """
-
-    async def until_signal() -> int:
-        cancelled_by: list[signal.Signals] = []
-        task = asyncio.current_task()
-
-        def cancel(number: signal.Signals) -> None:
-            cancelled_by.append(number)
-            if task:
-                task.cancel()
-
-        _on_first_signal(cancel)
-        try:
-            return await work
-        except Broken:
-            return 1
-        except asyncio.CancelledError:
-            if not cancelled_by:
-                raise
-            return 128 + cancelled_by[0]
-
-    return asyncio.run(until_signal())
-
-
-async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
+async def until_stopped(server: Server, port_file: Path | None, text: str) -> int:
     """Wait for SIGTERM or SIGINT, then drain: new requests get 503, running jobs their grace; the exit status.
 
     The status is 1 when the server stops because a part of it broke, so that a supervisor restarts it.
     """
     stop = asyncio.Event()
-    _on_first_signal(lambda _: stop.set())
+    signals.on_first_signal(lambda _: stop.set())
     async with _port_in(port_file, server.port):
-        print(banner, flush=True)
+        print(text, flush=True)
         _report(server.app[READINESS].versions)
         await stop.wait()
         engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
@@ -151,58 +89,6 @@ async def _serve(server: Server, port_file: Path | None, banner: str) -> int:
             print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
         await engine.drain(grace)
     return 1 if server.app[BROKEN].is_set() else 0
-
-
-@asynccontextmanager
-async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
-    """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
-    async with _folder(folder) as own:
-        ytdlp.preload(config)
-        config = dataclasses.replace(
-            config,
-            storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),
-            keys_file=own / "keys.toml",
-        )
-        path = await ffmpeg.find(config)
-        async with offline_youtube(own / "youtube", path, config.offline) as youtube:
-            config = dataclasses.replace(
-                config,
-                ytdlp=YtdlpConfig(
-                    args=OFFLINE_ARGS,
-                    plugins=config.ytdlp.plugins,
-                    proxy=youtube.proxy,
-                    ca_file=youtube.ca_file,
-                    # An id that is refused on purpose must not stop the others.
-                    cooldown=config.ytdlp.cooldown if config.offline.block_after else 0,
-                    exits=tuple(ExitConfig(one.name, source_address=one.source_address) for one in config.ytdlp.exits),
-                ),
-            )
-            keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}
-            async with running(config, keys=keys, middlewares=[offline_faults()]) as server:
-                yield server
-
-
-@asynccontextmanager
-async def _folder(given: Path | None) -> AsyncIterator[Path]:
-    if given:
-        try:
-            await asyncio.to_thread(_make, Path.cwd() / given)
-        except OSError as error:
-            raise ConfigError(f"--state {given}: {error.strerror}") from error
-        yield Path.cwd() / given
-        return
-    folder = Path(tempfile.mkdtemp(prefix="ytmp3d-offline-"))  # not in a thread: cancelled, nobody would know of it
-    try:
-        yield folder
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def _make(folder: Path) -> None:
-    """Make the folder, and use it for temporary files of this process and its children, too."""
-    temporary = folder / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
 
 
 class Server:
@@ -241,7 +127,7 @@ async def running(
             yield Server(runner.app, host, listener.port)
     except asyncio.CancelledError as stopped:
         if runner.app[BROKEN].is_set():
-            raise Broken from stopped
+            raise signals.Broken from stopped
         raise
     finally:
         await runner.cleanup()
@@ -262,20 +148,6 @@ def _unusable(config: Config, error: OSError) -> str:
     return f"{place}: {reason}"
 
 
-def _on_first_signal(act: Callable[[signal.Signals], None]) -> None:
-    """Call `act` on the first SIGINT or SIGTERM; end the process on the second."""
-    seen: list[signal.Signals] = []
-
-    def handle(number: signal.Signals) -> None:
-        if seen:
-            os._exit(128 + number)
-        seen.append(number)
-        act(number)
-
-    for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, handle, one)
-
-
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`. Blocking: a name is looked up."""
     try:
@@ -285,7 +157,7 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
-def _banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
+def banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
     """The text printed at start. `key` is the example request's key; `in_link` adds it to the page's link."""
     fragment = f"#key={key}" if in_link else ""
     base = server.app[CONFIG].server.public_url or server.url

@@ -13,7 +13,7 @@ from ..config import ConfigError
 from ..installation import pip_install
 from ..media import environment, packages, process
 from ..storage import lock
-from . import serve
+from . import signals
 
 #: Seconds that pip may take to find out what is new, and to install it.
 PIP_TIMEOUT = 600.0
@@ -23,7 +23,7 @@ PROOF_TIMEOUT = 180.0
 
 def run() -> int:
     """Update and print the result; the exit status, 1 if the old versions were put back. Raises ConfigError."""
-    return serve.run(_locked())
+    return signals.run(_locked())
 
 
 async def _locked() -> int:

@@ -8,7 +8,7 @@ from importlib import metadata
 from .. import __version__
 from ..config import Config, ConfigError
 from ..media import ffmpeg, process, ytdlp
-from .serve import run as until_signal
+from .signals import run as until_signal
 
 
 def run(*, tools: bool) -> int:

@@ -8,21 +8,21 @@ failure. Then one attempt tries it. If that works, the exit is open again. While
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import random
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..config import Config, ExitConfig, YtdlpConfig
+from ..config import Config, YtdlpConfig
 from ..errors import JobError
 from ..gate import Closed
 from ..jobs import Job
-from .cookies import DEFAULT, Cookies
+from .cookies import Cookies
+from .exit_settings import configurations
 
 log = logging.getLogger(__name__)
 
@@ -269,26 +269,6 @@ class Exits:
             self._closed_since = self._clock()
         self._changed.set()
         self.on_change()
-
-
-def configurations(config: Config) -> Iterator[tuple[str, Config]]:
-    """The name of each exit, with the whole configuration as it is for that exit."""
-    if not config.ytdlp.exits:
-        yield DEFAULT, config
-    for one in config.ytdlp.exits:
-        yield one.name, _configured(config, one)
-
-
-def _configured(config: Config, one: ExitConfig) -> Config:
-    base = config.ytdlp
-    address = ("--source-address", one.source_address) if one.source_address else ()
-    own = dataclasses.replace(
-        base,
-        proxy=one.proxy or base.proxy,
-        cookies=one.cookies or base.cookies,
-        args=(*base.args, *address, *one.args),
-    )
-    return dataclasses.replace(config, ytdlp=own)
 
 
 def exits_of(config: Config, *, keeps: bool = True) -> tuple[Exit, ...]:

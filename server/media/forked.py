@@ -1,4 +1,4 @@
-"""A warm child that the forkserver forked; see `process.fork`."""
+"""A warm child that the forkserver forked; see `forking.py`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ..config import ConfigError
-from . import packages, process, ytdlp
+from . import forking, packages, process, ytdlp
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Updates:
 
     def __init__(
         self,
-        check: Callable[[process.ForkServer], Awaitable[ytdlp.Versions]],
+        check: Callable[[forking.ForkServer], Awaitable[ytdlp.Versions]],
         adopt: Callable[[ytdlp.Versions], None],
     ) -> None:
         self.problem = ""
@@ -77,12 +77,12 @@ class Updates:
             return
         running: list[ytdlp.Versions] = []
 
-        async def prove(fresh: process.ForkServer) -> None:
+        async def prove(fresh: forking.ForkServer) -> None:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 running.append(await self._check(fresh))
 
         try:
-            await process.renew(prove)
+            await forking.renew(prove)
         except (ConfigError, process.ChildFailed, OSError) as error:  # a TimeoutError is an OSError
             self._tell(KEPT_OLD, f"{error or 'its check took too long'}")
             return

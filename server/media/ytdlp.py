@@ -20,7 +20,7 @@ from .. import errors, youtube_url
 from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
-from . import advice, cookie_file, formats, process, reasons, wholeness
+from . import advice, cookie_file, forking, formats, process, reasons, wholeness
 from .cookies import NO_LONGER_VALID, Cookies, Copy
 
 log = logging.getLogger(__name__)
@@ -108,10 +108,10 @@ class Versions:
 
 def preload(config: Config) -> None:
     """Start importing yt-dlp, and its plugins if they are wanted. Call in the main thread's loop."""
-    process.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
+    forking.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
 
 
-async def check(config: Config, cache: Path, source: process.ForkServer | None = None) -> Versions:
+async def check(config: Config, cache: Path, source: forking.ForkServer | None = None) -> Versions:
     """Check that yt-dlp runs and that the operator's arguments are harmless. Returns the versions in use.
 
     `source` is the forkserver to look at, if not the current one.
@@ -121,9 +121,9 @@ async def check(config: Config, cache: Path, source: process.ForkServer | None =
     base, own = options(config, cache=cache), list(config.ytdlp.args)
     why = "its check ended early"
     try:
-        async with process.fork(CHILD, "check", base, own, OPERATOR_MAY_SET, source=source) as child:
+        async with forking.fork(CHILD, "check", base, own, OPERATOR_MAY_SET, source=source) as child:
             report = await _event(child)
-    except process.ForkServerEnded as error:
+    except forking.ForkServerEnded as error:
         report, why = None, error.reason
     if report is None:
         again = pip_install("--force-reinstall 'yt-dlp[default,deno]'")
@@ -172,7 +172,7 @@ class Run:
     None where it says nothing. After `finish`: `delivered` is whether all came, None where nobody can tell.
     """
 
-    def __init__(self, child: process.Forked, name: str, setup: advice.Setup, copy: Copy | None) -> None:
+    def __init__(self, child: forking.Forked, name: str, setup: advice.Setup, copy: Copy | None) -> None:
         """`name` is the work's name in the log."""
         self.child = child
         self._name = name
@@ -276,7 +276,7 @@ async def run(
     }
     source: Run | None = None
     try:
-        async with process.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
+        async with forking.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
             source = Run(child, name or video_id, advice.setup(config), copy)
             yield source
     finally:
@@ -286,7 +286,7 @@ async def run(
             await copy.keep()
 
 
-async def _event(child: process.Forked) -> dict[str, Any] | None:
+async def _event(child: forking.Forked) -> dict[str, Any] | None:
     """The child's next event; None when it ended without one."""
     line = await child.events.readline()
     if not line.endswith(b"\n"):
@@ -297,6 +297,6 @@ async def _event(child: process.Forked) -> dict[str, Any] | None:
 
 async def javascript_runtime() -> str:
     """The JavaScript runtime that yt-dlp finds by itself, like `deno 2.9.8`; empty without one."""
-    async with process.fork(CHILD, "runtime") as child:
+    async with forking.fork(CHILD, "runtime") as child:
         event = await _event(child)
     return str(event["runtime"]) if event else ""

@@ -89,7 +89,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"NOT TESTED: the page (no Chromium: none of {', '.join(BROWSERS)} is on PATH)")
     if sys.version_info < (3, 12):
-        # Playwright has a loop of its own; what `process.preload` has set in this process watches only pytest's.
+        # Playwright has a loop of its own; what `forking.preload` has set in this process watches only pytest's.
         asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

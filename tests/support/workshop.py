@@ -13,7 +13,7 @@ from aiohttp import web
 
 from server.config import AudioConfig, Config, YtdlpConfig
 from server.jobs import Artifact, Job, Recipe
-from server.media import process, ytdlp
+from server.media import forking, ytdlp
 from server.media.exits import Exits, exits_of
 from server.media.pipeline import Pipeline
 from server.offline import catalogue, media, offline_youtube
@@ -90,7 +90,7 @@ class Made:
 
 @asynccontextmanager
 async def workshop(folder: Path) -> AsyncIterator[Workshop]:
-    process.preload(ytdlp.CHILD)
+    forking.preload(ytdlp.CHILD)
     youtube_folder = await asyncio.to_thread(with_shared_clips, folder / "youtube")
     async with offline_youtube(youtube_folder, FFMPEG) as youtube:
         reached = YtdlpConfig(args=("--socket-timeout", "5"), proxy=youtube.proxy, ca_file=youtube.ca_file)

@@ -11,7 +11,8 @@ from support.clock import Clock
 from server import errors
 from server.config import Config, ExitConfig, YtdlpConfig
 from server.jobs import Job, Recipe
-from server.media.exits import JITTER, LONGEST, Exit, Exits, configurations, exits_of
+from server.media.exit_settings import configurations
+from server.media.exits import JITTER, LONGEST, Exit, Exits, exits_of
 
 COOLDOWN = 60.0
 CERTAIN = [errors.BotCheck, errors.SourceRateLimited]

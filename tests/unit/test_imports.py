@@ -127,12 +127,12 @@ def test_only_the_commands_import_the_offline_youtube() -> None:
     assert users <= {"commands", "offline"}
 
 
-def test_only_process_starts_processes() -> None:
+def test_only_these_modules_start_processes() -> None:
     for name, path in PATHS.items():
         used = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
         spawning = {one for one in used | MODULES[name] if SPAWNING.fullmatch(one)}
-        # The forkserver is a process of its own, which `process` starts.
-        assert bool(spawning) == (name in ("media.process", "media.forkserver")), (name, spawning)
+        # The forkserver is a process of its own, which `forking` starts.
+        assert bool(spawning) == (name in ("media.process", "media.forking", "media.forkserver")), (name, spawning)
 
 
 @pytest.mark.parametrize("name", sorted(IMPORT_RULES.keys() - {"app"}))

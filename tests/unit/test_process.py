@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.waiting import SOON
 
-from server.media import process, spawned
+from server.media import forking, process
 
 #: Works in the forked children of these tests, see `children.py`.
 CHILDREN = "support.children"
@@ -22,7 +22,7 @@ CHILDREN = "support.children"
 @pytest.fixture(autouse=True)
 async def preloaded() -> AsyncIterator[None]:
     tests = Path(__file__).parents[1]
-    process.preload("json", {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"})
+    forking.preload("json", {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"})
     yield
 
 
@@ -48,7 +48,7 @@ async def test_run_carries_the_end_of_stderr_and_the_status() -> None:
     with pytest.raises(process.ChildFailed) as failed:
         await process.run(["sh", "-c", "seq 100000 >&2; echo the reason >&2; exit 3"], timeout=SOON)
     assert failed.value.returncode == 3
-    assert failed.value.stderr.endswith("the reason") and len(failed.value.stderr) <= spawned.TAIL_BYTES
+    assert failed.value.stderr.endswith("the reason") and len(failed.value.stderr) <= process.TAIL_BYTES
 
 
 async def test_a_program_that_is_not_there_is_a_failure() -> None:
@@ -102,13 +102,13 @@ async def test_a_spawned_child_runs_at_low_priority() -> None:
 
 
 async def test_a_forked_child_sends_events_and_output() -> None:
-    async with process.fork(CHILDREN, "speak", "hello") as child:
+    async with forking.fork(CHILDREN, "speak", "hello") as child:
         assert await child.events.readline() == b"hello\n"
         assert await asyncio.to_thread(os.read, child.output.fileno(), 100) == b"on stdout"
 
 
 async def test_leaving_the_block_ends_the_whole_group() -> None:
-    async with process.fork(CHILDREN, "with_a_grandchild") as child:
+    async with forking.fork(CHILDREN, "with_a_grandchild") as child:
         grandchild = int(await child.events.readline())
         async with process.spawn(["sleep", "60"], group=child.pid) as friend:
             assert os.getpgid(friend.pid) == os.getpgid(grandchild) == child.pid
@@ -120,7 +120,7 @@ async def test_leaving_the_block_ends_the_whole_group() -> None:
 async def test_a_forked_child_that_is_killed_or_stopped_from_outside_is_ended_with_its_group(
     number: signal.Signals,
 ) -> None:
-    async with process.fork(CHILDREN, "with_a_grandchild") as child:
+    async with forking.fork(CHILDREN, "with_a_grandchild") as child:
         grandchild = int(await child.events.readline())
         os.kill(child.pid, number)
         if number is not signal.SIGSTOP:
@@ -129,17 +129,17 @@ async def test_a_forked_child_that_is_killed_or_stopped_from_outside_is_ended_wi
 
 
 async def test_a_crash_in_the_child_is_an_end_without_an_event() -> None:
-    async with process.fork(CHILDREN, "crash") as child:
+    async with forking.fork(CHILDREN, "crash") as child:
         assert await child.events.readline() == b""
         assert await child.wait() == 1
 
 
 async def test_a_forkserver_that_was_killed_is_replaced() -> None:
-    async with process.fork(CHILDREN, "speak", "one") as child:
+    async with forking.fork(CHILDREN, "speak", "one") as child:
         forkserver = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(forkserver, signal.SIGKILL)
     await gone(forkserver)
-    async with process.fork(CHILDREN, "speak", "two") as child:
+    async with forking.fork(CHILDREN, "speak", "two") as child:
         assert await child.events.readline() == b"two\n"
 
 
@@ -149,27 +149,27 @@ async def test_a_forkserver_needs_no_file_that_anybody_could_remove(
     """As those who clean /tmp do."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
-    async def prove(fresh: process.ForkServer) -> None:
-        async with process.fork(CHILDREN, "speak", "one", source=fresh) as child:
+    async def prove(fresh: forking.ForkServer) -> None:
+        async with forking.fork(CHILDREN, "speak", "one", source=fresh) as child:
             assert await child.events.readline() == b"one\n"
             assert list(tmp_path.iterdir()) == []
 
-    await process.renew(prove)
+    await forking.renew(prove)
 
 
 async def test_a_fresh_forkserver_takes_over_and_running_work_ends_on_the_old() -> None:
     def parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
-    async def prove(fresh: process.ForkServer) -> None:
-        async with process.fork(CHILDREN, "speak", "fresh", source=fresh) as child:
+    async def prove(fresh: forking.ForkServer) -> None:
+        async with forking.fork(CHILDREN, "speak", "fresh", source=fresh) as child:
             assert await child.events.readline() == b"fresh\n" and parent(child.pid) == fresh.pid
 
-    async with process.fork(CHILDREN, "with_a_grandchild") as running:
+    async with forking.fork(CHILDREN, "with_a_grandchild") as running:
         await running.events.readline()
         old = parent(running.pid)
-        await process.renew(prove)
-        async with process.fork(CHILDREN, "speak", "new") as child:
+        await forking.renew(prove)
+        async with forking.fork(CHILDREN, "speak", "new") as child:
             assert await child.events.readline() == b"new\n"
             assert parent(child.pid) != old
         assert alive(running.pid) and alive(old)
@@ -179,31 +179,31 @@ async def test_a_fresh_forkserver_takes_over_and_running_work_ends_on_the_old() 
 async def test_the_old_forkserver_stays_where_the_fresh_one_is_not_proven() -> None:
     refused: list[int] = []
 
-    async def prove(fresh: process.ForkServer) -> None:
+    async def prove(fresh: forking.ForkServer) -> None:
         refused.append(fresh.pid)
         raise ValueError("not good")
 
     with pytest.raises(ValueError, match="not good"):
-        await process.renew(prove)
+        await forking.renew(prove)
     await gone(*refused)
-    async with process.fork(CHILDREN, "speak", "old") as child:
+    async with forking.fork(CHILDREN, "speak", "old") as child:
         assert await child.events.readline() == b"old\n"
 
 
 async def test_a_module_that_cannot_be_imported_is_a_failure_that_says_why() -> None:
-    process.preload("no_such_module")
-    with pytest.raises(process.ForkServerEnded, match="No module named 'no_such_module'"):
-        async with process.fork(CHILDREN, "speak", "one"):
+    forking.preload("no_such_module")
+    with pytest.raises(forking.ForkServerEnded, match="No module named 'no_such_module'"):
+        async with forking.fork(CHILDREN, "speak", "one"):
             pass
 
 
 SERVER = """
 import asyncio, os, sys
-from server.media import process, spawned
+from server.media import forking, process
 
 async def main():
-    process.preload("json")
-    async with process.fork("support.children", "with_a_grandchild") as child:
+    forking.preload("json")
+    async with forking.fork("support.children", "with_a_grandchild") as child:
         grandchild = int(await child.events.readline())
         async with process.spawn(["sleep", "60"], group=child.pid) as friend:
             print(os.getpid(), child.pid, grandchild, friend.pid, flush=True)

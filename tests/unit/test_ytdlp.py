@@ -12,12 +12,12 @@ import trustme
 from support.findings import with_
 
 from server.config import ConfigError
-from server.media import process, ytdlp
+from server.media import forking, ytdlp
 
 
 @pytest.fixture(autouse=True)
 async def preloaded() -> AsyncIterator[None]:
-    process.preload(ytdlp.CHILD)
+    forking.preload(ytdlp.CHILD)
     yield
 
 
