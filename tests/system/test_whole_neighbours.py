@@ -190,6 +190,7 @@ def endless(start: bytes) -> Serve:
         await response.prepare(request)
         while True:
             await response.write(start + bytes(65_536 - len(start)))
+            await asyncio.sleep(0)  # without it the loop never learns that the client has gone
 
     return serve
 
