@@ -119,6 +119,9 @@ async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Findin
         tools["ffmpeg"] = await ffmpeg.find(config)
         yield Finding(OK, "ffmpeg", f"{await ffmpeg.version(tools['ffmpeg'])}, with libmp3lame: {tools['ffmpeg']}")
     except (ConfigError, process.ChildFailed) as error:
+        if isinstance(error, ffmpeg.Slow) or isinstance(error.__cause__, ffmpeg.Slow):
+            yield Finding(PROBLEM, "ffmpeg", f"{error}.")
+            return
         yield Finding(PROBLEM, "ffmpeg", f"{error}. Name another with [ffmpeg] path, or {readiness.REINSTALL_FFMPEG}.")
 
 

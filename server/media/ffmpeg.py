@@ -17,7 +17,8 @@ from ..config import Config, ConfigError
 from . import process
 
 _OLDEST = 7
-_ASK_TIMEOUT = 20.0
+#: Seconds that it may take to answer at start, and later: a busy machine or a slow disk needs long to load it.
+_START_TIMEOUT, _ASK_TIMEOUT = 120.0, 20.0
 #: The layouts whose channels are all mixed by name when nobody says how many there are.
 _LAYOUTS = "mono|stereo|2.1|3.0|3.0(back)|3.1|4.0|4.1|quad|quad(side)|5.0|5.0(side)|5.1|5.1(side)|6.0|6.1|7.0|7.1"
 #: Surround is mixed down to this part of full scale at most; a lossy codec overshoots by the rest.
@@ -28,43 +29,67 @@ _DAMAGE = re.compile(
 )
 
 
+class Slow(process.ChildFailed):
+    """It did not answer in time, which says nothing about what it can do."""
+
+
 async def find(config: Config) -> str:
     """The ffmpeg to use: the configured one, else one on PATH that is new enough, else the wheel's.
 
-    Raises ConfigError when the chosen one cannot encode MP3.
+    Raises ConfigError when the chosen one cannot encode MP3, or is too slow to say so.
     """
     if config.ffmpeg.path:
-        problem = await _problem(str(config.ffmpeg.path))
-        if problem:
-            raise ConfigError(f"ffmpeg.path: expected an ffmpeg with libmp3lame, found {config.ffmpeg.path}: {problem}")
+        if problem := await _problem(str(config.ffmpeg.path)):
+            raise _unusable(str(config.ffmpeg.path), problem)
         return str(config.ffmpeg.path)
     on_path = await asyncio.to_thread(shutil.which, "ffmpeg")
     if on_path and not await _problem(on_path, oldest=_OLDEST):
         return on_path
-    wheels = await asyncio.to_thread(imageio_ffmpeg.get_ffmpeg_exe)
+    try:
+        wheels = str(await asyncio.to_thread(imageio_ffmpeg.get_ffmpeg_exe))
+    except RuntimeError as error:  # it tries its own, and anything else that it finds
+        raise _unusable("none that runs", process.ChildFailed("not even imageio-ffmpeg's")) from error
     if problem := await _problem(wheels):
-        raise ConfigError(f"ffmpeg.path: expected an ffmpeg with libmp3lame, found imageio-ffmpeg's: {problem}")
-    return str(wheels)
+        raise _unusable(f"imageio-ffmpeg's {wheels}", problem)
+    return wheels
 
 
-async def version(ffmpeg: str) -> str:
-    """The version as ffmpeg prints it, like `9.0-static`. Raises ChildFailed."""
-    banner = (await process.run([ffmpeg, "-version"], timeout=_ASK_TIMEOUT)).decode(errors="replace")
+async def version(ffmpeg: str, *, timeout: float = _ASK_TIMEOUT) -> str:
+    """The version as ffmpeg prints it, like `9.0-static`. Raises ChildFailed, or Slow after `timeout` seconds."""
+    banner = (await _asked(ffmpeg, "-version", timeout=timeout)).decode(errors="replace")
     found = re.match(r"ffmpeg version (\S+)", banner)
     return found[1] if found else "unknown"
 
 
-async def _problem(ffmpeg: str, *, oldest: int = 0) -> str | None:
+async def _asked(ffmpeg: str, *arguments: str, timeout: float) -> bytes:
+    """At the server's own priority: behind other programs' work it may get no turn at all."""
     try:
-        encoders = await process.run([ffmpeg, "-hide_banner", "-encoders"], timeout=_ASK_TIMEOUT)
-        number = re.match(r"n?(\d+)", await version(ffmpeg))
+        async with asyncio.timeout(timeout):
+            return await process.run([ffmpeg, *arguments], timeout=math.inf, niceness=0)
+    except TimeoutError:
+        raise Slow(f"{ffmpeg} has not answered in {timeout:g} s, so this machine or its disk is very busy") from None
+
+
+async def _problem(ffmpeg: str, *, oldest: int = 0) -> process.ChildFailed | None:
+    try:
+        encoders = await _asked(ffmpeg, "-hide_banner", "-encoders", timeout=_START_TIMEOUT)
+        number = re.match(r"n?(\d+)", await version(ffmpeg, timeout=_START_TIMEOUT))
     except process.ChildFailed as error:
-        return str(error)
+        return error
     if b"libmp3lame" not in encoders:
-        return "it has no libmp3lame encoder"
+        return process.ChildFailed("it has no libmp3lame encoder")
     if number and int(number[1]) < oldest:
-        return f"it is older than {oldest}"
+        return process.ChildFailed(f"it is older than {oldest}")
     return None
+
+
+def _unusable(found: str, problem: process.ChildFailed) -> ConfigError:
+    if isinstance(problem, Slow):
+        error = ConfigError(f"ffmpeg.path: {problem}. Start again when it is not")
+    else:
+        error = ConfigError(f"ffmpeg.path: expected an ffmpeg with libmp3lame, found {found}: {problem}")
+    error.__cause__ = problem
+    return error
 
 
 def mixing(channels: int | None, *, ambisonic: bool = False) -> str:

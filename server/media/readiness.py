@@ -64,6 +64,8 @@ class Readiness:
                 warnings += await cookies.warnings()
         try:
             await ffmpeg.version(self.ffmpeg_path)
+        except ffmpeg.Slow as error:
+            problems.append(f"{error}. Lower [jobs] slots, or give this machine less other work.")
         except process.ChildFailed as error:
             problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or {REINSTALL_FFMPEG}.")
         if not await self.artifacts.writable():
