@@ -15,9 +15,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from . import filesystems
 from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
-from .config import Config
+from .config import Config, StorageConfig
 from .conversions import records
 from .conversions.engine import Engine
 from .conversions.workers import Run
@@ -154,6 +155,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         for one in exits.all:
             metrics.exit(one.name, partial(exits.is_open, one))
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
+        readiness.lacks = await asyncio.to_thread(_lacks, storage)
         metrics.tools(versions.labels)
         if real:
             readiness.updates = _updates(config, readiness, metrics)
@@ -178,6 +180,16 @@ def _lock_downloads(folder: Path) -> int:
     """Lock the folder: a second server would remove the first one's files."""
     folder.mkdir(parents=True, exist_ok=True)
     return lock.take(folder, ".lock", "downloads")
+
+
+def _lacks(storage: StorageConfig) -> list[str]:
+    """Log what the folders' file systems cannot do. Returns it without paths, for anybody who asks."""
+    found = []
+    for name, folder in (("state", storage.state), ("downloads", storage.downloads)):
+        for lack in filesystems.lacks(folder):
+            log.warning("%s: %s", folder, lack)
+            found.append(f"[storage] {name}: {lack}.")
+    return found
 
 
 def _cores() -> int:

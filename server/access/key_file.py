@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
+import logging
 import os
 import re
 import secrets
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
+from ..filesystems import NO_LOCKS, lock, replace, sync_open
 from ..installation import program
+
+log = logging.getLogger(__name__)
 
 #: The name of the key in the environment variable YTMP3D_KEY.
 ENVIRONMENT = "env"
@@ -65,7 +68,7 @@ def listing(path: Path) -> list[str]:
 
 def set_disabled(path: Path, name: str, disabled: bool) -> None:
     with _edit(path) as keys:
-        keys[name] = replace(_known(keys, name), disabled=disabled)
+        keys[name] = dataclasses.replace(_known(keys, name), disabled=disabled)
 
 
 def delete(path: Path, name: str) -> None:
@@ -115,14 +118,15 @@ def _read(path: Path) -> dict[str, Stored]:
 @contextlib.contextmanager
 def _edit(path: Path) -> Iterator[dict[str, Stored]]:
     """The keys, to be changed; written back whole at the end, while no other command can change them."""
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not lock(descriptor, wait=True):
+            log.warning("%s: %s", path.parent, NO_LOCKS)
         keys = _read(path)
         yield keys
         _write(path, keys)
     finally:
-        os.close(lock)
+        os.close(descriptor)
 
 
 def _write(path: Path, keys: Mapping[str, Stored]) -> None:
@@ -132,8 +136,8 @@ def _write(path: Path, keys: Mapping[str, Stored]) -> None:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start
             file.write("\n".join([header, *(one.toml() for one in keys.values())]))
             file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+            sync_open(file.fileno())
+        replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

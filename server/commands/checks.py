@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ..access.keys import environment_key
 from ..config import Config, ConfigError
+from ..filesystems import lacks
 from ..http.listener import listening_sockets
 from ..media import cookie_file, ytdlp
 from ..media.cookies import kept_file
@@ -51,6 +52,8 @@ def keys_file(config: Config) -> Iterator[Finding]:
         yield Finding(PROBLEM, "keys", str(error))
     if _others_can_look(config.keys_file):
         yield Finding(WARNING, "keys", f"others can read it: chmod 600 {config.keys_file}")
+    for lack in lacks(config.keys_file.parent):
+        yield Finding(WARNING, "keys", f"{config.keys_file.parent}: {lack}. Run one `keys` command at a time.")
 
 
 def cookies(config: Config) -> Iterator[Finding]:
@@ -121,6 +124,8 @@ def folders(config: Config) -> Iterator[Finding]:
             text = f"{existing} cannot be written ({_reason(error)}). {fix}, or name another [storage] {name}."
             yield Finding(PROBLEM, name, text)
             continue
+        for lack in lacks(existing):
+            yield Finding(WARNING, name, f"{folder}: {lack}. Name a [storage] {name} on a disk of this machine.")
         if name == "downloads":
             yield _room(config, existing, free)
         elif _others_can_look(folder):

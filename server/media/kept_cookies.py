@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..storage.sync import sync
+from ..filesystems import replace, sync
 from .cookie_file import Cookie, Key
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class KeptCookies:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"of": self.of, "renewed": renewed}, file)
             sync(unfinished)
-            unfinished.replace(self._path)
+            replace(unfinished, self._path)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise

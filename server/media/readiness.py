@@ -37,6 +37,8 @@ class Readiness:
     state: State
     exits: Exits | None = None
     updates: Updates | None = None
+    lacks: list[str] = field(default_factory=list)
+    """What the folders' file systems cannot do."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _said: tuple[list[str], list[str]] = field(default=([], []), init=False)
     _said_until: float = field(default=-math.inf, init=False)
@@ -56,6 +58,7 @@ class Readiness:
         problems: list[str] = []
         warnings: list[str] = []
         warnings += ytdlp_warnings(self.versions)
+        warnings += self.lacks
         if self.updates and self.updates.problem:
             warnings.append(self.updates.problem)
         if self.exits:

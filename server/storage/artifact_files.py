@@ -14,8 +14,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..filesystems import move, sync
 from ..jobs import Artifact, Media, Recipe
-from .sync import sync
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ STAGING = ".staging"
 #: The version of the description beside each MP3.
 VERSION = 1
 
-_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg)")
+_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg|part)")
 
 
 def sweep(folder: Path) -> list[tuple[Artifact, int]]:
@@ -110,8 +110,8 @@ def publish(audio: Path, cover: Path | None, path: Path, recipe: Recipe, media: 
             picture = path.with_suffix(".jpg")
             shutil.copyfile(cover, picture)  # not moved: it is shown from where it is until the conversion is completed
             sync(picture)
-        sidecar.replace(path.with_suffix(".json"))
-        audio.replace(path)
+        move(sidecar, path.with_suffix(".json"))
+        move(audio, path)
         sync(path.parent)
         total = sum(file.stat().st_size for file in _files(path) if file.exists())
     except BaseException:

@@ -4,7 +4,7 @@ Each table keeps rows of (id, JSON object). The code checks the file itself: SQL
 was removed or replaced, and a restart would lose those rows.
 
 Known limits: an overwritten page in the middle of the file is noticed only when SQLite reads it; a file system that
-ignores POSIX locks lets two servers in.
+ignores POSIX locks, or has none, lets two servers in. One that cannot sync may lose rows when the power fails.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..filesystems import can_lock_bytes, sync, sync_open
 from .lock import Locked
 from .schema import TABLES, Damaged, configure, migrate
-from .sync import sync
 from .watched_file import WatchedFile
 
 Record = dict[str, Any]
@@ -66,15 +66,20 @@ class Database:
             # Closed last: closing any descriptor of a file lets go of all locks that the process has on it.
             self._file = stack.enter_context(WatchedFile(path, _HEADER))
             with _translated(path):
-                self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+                self._connection = sqlite3.connect(self._address(), timeout=0, isolation_level=None, uri=True)
                 stack.callback(self._connection.close)
-                configure(self._connection)
+                configure(self._connection, syncs=sync_open(self._file.descriptor))
                 migrate(self._connection)
             self._wal = stack.enter_context(WatchedFile(path.with_name(path.name + "-wal"), _WAL_HEADER))
             sync(path.parent)
             self._file.remember()
             self._wal.remember()
             self._opened = stack.pop_all()
+
+    def _address(self) -> str:
+        """For SQLite, which opens nothing in a file system without locks unless it is told to do without."""
+        address = self.path.absolute().as_uri()
+        return address if can_lock_bytes(self._file.descriptor) else f"{address}?vfs=unix-none"
 
     def close(self) -> None:
         """SQLite copies the write-ahead log into the database and removes it, unless the disk refuses."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
+
+from .. import filesystems
 
 
 class Locked(Exception):
@@ -14,11 +15,11 @@ class Locked(Exception):
 def take(folder: Path, name: str, what: str) -> int:
     """Lock the file `name` in `folder`, which messages call the `what` folder; the lock lasts until it is closed.
 
-    Blocking. Raises Locked or OSError.
+    Blocking. Where the file system has no locks, nothing is locked. Raises Locked or OSError.
     """
     descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        filesystems.lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise Locked(f"{folder}: another server is using this {what} folder") from None

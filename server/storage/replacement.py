@@ -13,10 +13,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..filesystems import can_lock_bytes, sync
 from .database import Database
 from .lock import Locked
 from .schema import Damaged
-from .sync import sync
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,8 @@ def _is_locked(path: Path) -> bool:
     except (FileNotFoundError, IsADirectoryError):
         return False
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_BYTES, _SHARED_FIRST)
+        if can_lock_bytes(descriptor):
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_BYTES, _SHARED_FIRST)
     except (BlockingIOError, PermissionError):
         return True
     finally:

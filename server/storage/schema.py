@@ -24,12 +24,13 @@ def _create(connection: sqlite3.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
 
 
-def configure(connection: sqlite3.Connection) -> None:
+def configure(connection: sqlite3.Connection, *, syncs: bool = True) -> None:
+    """`syncs` says whether the file system can sync to disk: where it cannot, each commit would fail."""
     connection.text_factory = bytes  # one row that is no UTF-8 must not end the reading of all
     for setting in (
         "locking_mode = EXCLUSIVE",  # for good, and without a shared-memory file
+        f"synchronous = {'FULL' if syncs else 'OFF'}",
         "journal_mode = WAL",
-        "synchronous = FULL",
         "temp_store = MEMORY",
         "wal_autocheckpoint = 0",
         f"journal_size_limit = {_WAL_KEPT}",

@@ -11,7 +11,7 @@ class WatchedFile:
 
     def __init__(self, path: Path, header: int) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._header_bytes = header
         self.forget()
 
@@ -19,7 +19,7 @@ class WatchedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def forget(self) -> None:
         """Take whatever stands in it from now on."""
@@ -27,13 +27,13 @@ class WatchedFile:
 
     def remember(self) -> None:
         """It may grow from now on, but its beginning must stay."""
-        self._size = os.fstat(self._descriptor).st_size
-        self._header = os.pread(self._descriptor, self._header_bytes, 0)
+        self._size = os.fstat(self.descriptor).st_size
+        self._header = os.pread(self.descriptor, self._header_bytes, 0)
 
     def is_intact(self) -> bool:
         try:
-            found, own = self._path.stat(), os.fstat(self._descriptor)
-            header = os.pread(self._descriptor, self._header_bytes, 0)
+            found, own = self._path.stat(), os.fstat(self.descriptor)
+            header = os.pread(self.descriptor, self._header_bytes, 0)
         except OSError:
             return False
         same = (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)

@@ -22,6 +22,7 @@ VOCABULARY = {
     "installation": set(),
     "stored": set(),
     "jobs": {"errors", "stored"},
+    "filesystems": set(),
     "gate": {"errors", "jobs"},
     "naming": {"jobs"},
     "metrics": {"jobs"},
