@@ -42,7 +42,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import daily, environment, ffmpeg, forking, process, updates, ytdlp
+from .media import authorities, daily, environment, ffmpeg, forking, process, updates, ytdlp
 from .media.exit_settings import configurations
 from .media.exits import Exits, exits_of
 from .media.pipeline import Pipeline
@@ -226,7 +226,7 @@ async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path
     ca_bundle = None
     if config.ytdlp.ca_file:
         ca_bundle = config.storage.state / "authorities.pem"
-        await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
+        await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
     path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
     for _, own in configurations(config):
         if own.ytdlp.args != config.ytdlp.args:

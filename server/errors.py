@@ -165,6 +165,7 @@ class JobError(Exception):
     second time at once (never where a retry makes the cause worse). `starved` says that this machine lacked a
     descriptor, memory or a process: the attempt counts for nothing and is made again.
     `waits` says that nothing is to be had from the source at the moment, and that the work may wait until there is.
+    `of_storage` says that a folder of this server's gave way: the attempt counts for nothing, the work waits for it.
     `of_proxy` says that the way to YouTube failed, before YouTube was asked.
     `of_source` says that YouTube refused, or could not be reached, as it may do for every video: the log warns of it.
     `text` is for whoever asked for the conversion, `owner` for the server's owner; words of one's own replace both.
@@ -182,7 +183,7 @@ class JobError(Exception):
             owner = self.owner
         self.message = (message or self.text) + (f" For the owner: {owner}" if owner else "")
         self.starved = self.waits = False
-        self.of_proxy = False
+        self.of_proxy = self.of_storage = False
         super().__init__(self.message)
 
 
@@ -342,6 +343,16 @@ class EncodeFailed(JobError):
 class DiskFull(JobError):
     code, retryable = "DISK_FULL", True
     text = "This server's disk is full. Try again once its owner has made room."
+
+
+def unwritable() -> DiskFull:
+    """The downloads folder, or an attempt's own within it, cannot be written, or is gone."""
+    error = DiskFull(
+        "This server cannot write its files. Try again later, or tell the server's owner.",
+        owner="check [storage] downloads: the folder, its rights and its disk.",
+    )
+    error.of_storage = True
+    return error
 
 
 class JobFailed(JobError):

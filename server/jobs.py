@@ -177,6 +177,7 @@ class Job:
     sharers: dict[Conversion, None] = field(default_factory=dict)  # a set, in order of arrival
     attempt: int = 0  # counts the attempts begun since the server started; the first is 1
     failures: int = 0  # attempts that failed by the source's or the video's fault
+    displaced: int = 0  # attempts whose files somebody else took away
     interrupted: int = 0  # attempts that ended with the server's own death: no fault of the video's
     progress: int = 0
     media: Media | None = None

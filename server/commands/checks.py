@@ -22,7 +22,7 @@ from ..access.keys import environment_key
 from ..config import Config, ConfigError
 from ..filesystems import lacks
 from ..http.listener import listening_sockets
-from ..media import cookie_file, ytdlp
+from ..media import authorities, cookie_file
 from ..media.cookies import kept_file
 from ..media.kept_cookies import KeptCookies
 
@@ -105,7 +105,7 @@ def authority(config: Config) -> Iterator[Finding]:
         return
     try:
         with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as name:
-            ytdlp.make_ca_bundle(config.ytdlp.ca_file, Path(name) / "bundle.pem")
+            authorities.make_ca_bundle(config.ytdlp.ca_file, Path(name) / "bundle.pem")
     except ConfigError as error:
         yield Finding(PROBLEM, "authority", f"{error}. Correct [ytdlp] ca_file.")
     else:

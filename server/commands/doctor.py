@@ -16,7 +16,7 @@ from ..config import Config, ConfigError
 from ..config_file import load
 from ..installation import CONFIG_EXAMPLE
 from ..jobs import Job, Recipe
-from ..media import ffmpeg, process, readiness, ytdlp
+from ..media import authorities, ffmpeg, process, readiness, ytdlp
 from ..media.exit_settings import configurations
 from ..media.exits import Exit, Exits, exits_of
 from ..media.pipeline import Pipeline
@@ -162,7 +162,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Fin
         bundle = None
         if config.ytdlp.ca_file:
             bundle = folder / "authorities.pem"
-            await asyncio.to_thread(ytdlp.make_ca_bundle, config.ytdlp.ca_file, bundle)
+            await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, bundle)
         convert: Callable[[Job], Awaitable[object]] = Pipeline(
             config,
             artifacts,

@@ -24,13 +24,15 @@ from ..storage.state import Record, Rows, State
 from . import backlog, records
 from .fairqueue import FairQueue
 from .retention import Retention
-from .retries import may_try_again
+from .retries import may_try_again, may_wait_for_storage
+from .storage_gate import StorageGate
 from .table import Table
 from .workers import Run, Workers
 
 log = logging.getLogger(__name__)
 
 DISK_FULL = "The server's disk is full. Try again later."
+CANNOT_WRITE = "The server cannot write its files now. Try again later, or tell its owner."
 STATE_REFUSED = "The server cannot write down new conversions now. Try again later, or tell its owner."
 #: Seconds between two checks of expiry and the disk budget.
 _TIDY_EVERY = 5.0
@@ -61,7 +63,7 @@ class Engine:
         self.table = Table(file_name)
         self.queue = FairQueue(self.table.queue_changed)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
-        self._gate = gate or AlwaysOpen()
+        self._gate = StorageGate(gate or AlwaysOpen(), artifacts)
         self._gate.on_change = self._gate_changed
         self.workers = Workers(run, slots=slots, timeout=settings.timeout, gate=self._gate)
         self._jobs: dict[Recipe, Job] = {}  # in flight or kept
@@ -112,8 +114,9 @@ class Engine:
         """Check that there is room for all; in a full table, forget as many old ones. Raises as `submit` does."""
         if self.draining:
             raise errors.ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=5)
-        if not (self._room or self._jobs.keys() >= set(recipes)):
-            raise errors.StorageFull(DISK_FULL, retry_after=backlog.RETRY_AFTER)
+        if not ((self._room and not self._gate.storage_closed) or self._jobs.keys() >= set(recipes)):
+            message = CANNOT_WRITE if self._gate.storage_closed else DISK_FULL
+            raise errors.StorageFull(message, retry_after=backlog.RETRY_AFTER)
         jobs = [self._jobs.get(recipe) for recipe in recipes]
         waiting = sum(job is None or job.status is Status.QUEUED for job in jobs)
         joining = sum(job is not None and job.status is Status.PROCESSING for job in jobs)
@@ -180,7 +183,11 @@ class Engine:
                     raise
             if not isinstance(outcome, errors.JobError):
                 break
-            if outcome.waits and self._has_patience(job):
+            if outcome.of_storage:
+                job.displaced += 1
+                self._gate.doubt()
+                self.workers.await_later(asyncio.create_task(self._gate.look(), name="look at the downloads folder"))
+            if may_wait_for_storage(job, outcome) or (outcome.waits and self._has_patience(job)):
                 self._put_back(job)
                 if self.draining:
                     return
@@ -320,6 +327,7 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire conversions that are due, enforce the disk budget, and check for free space."""
+        await self._gate.look()
         await self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
         await self._remove(self._artifacts.over_budget())

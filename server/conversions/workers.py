@@ -170,7 +170,7 @@ class Workers:
         else:
             unexpected = isinstance(failure, errors.JobFailed)
             log.log(
-                logging.WARNING if failure.of_source else logging.INFO,
+                logging.WARNING if failure.of_source or failure.of_storage else logging.INFO,
                 "%s failed with %s: %s",
                 job,
                 failure.code,

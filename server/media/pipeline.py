@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import JobError
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
-from . import cover, id3, process, ytdlp
+from . import authorities, cover, id3, process, ytdlp
 from .encoding import Encoding
 from .exits import Exits
 
@@ -72,6 +72,8 @@ class Pipeline:
     async def _convert(self, job: Job, folder: Path) -> Artifact:
         clock = _Stages(job, self.observe)
         way = self.exits.of(job)
+        if self.ca_bundle and self.config.ytdlp.ca_file:
+            await asyncio.to_thread(authorities.restore_ca_bundle, self.config.ytdlp.ca_file, self.ca_bundle)
         async with ytdlp.run(
             dataclasses.replace(self.config, ytdlp=way.ytdlp),
             job.video_id,

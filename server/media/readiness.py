@@ -71,7 +71,8 @@ class Readiness:
             problems.append(f"{error}. Lower [jobs] slots, or give this machine less other work.")
         except process.ChildFailed as error:
             problems.append(f"ffmpeg does not run: {error}. Set [ffmpeg] path, or {REINSTALL_FFMPEG}.")
-        if not await self.artifacts.writable():
+        if (problem := await self.artifacts.problem()) is not None:
+            log.warning("%s", problem)
             problems.append("The downloads folder cannot be written. Check its owner and rights, and its disk.")
         elif not await self.artifacts.room():
             problems.append("The disk is full. Make room, or lower [storage] disk_budget_mb.")

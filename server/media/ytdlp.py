@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import json
 import logging
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -151,18 +150,6 @@ def check_cookies(config: Config) -> None:
             f"{config.file}: ytdlp.cookies: expected a cookies.txt in Netscape's format, found {str(path)!r} "
             f'({error}). Export it from a browser, or set it to ""'
         ) from error
-
-
-def make_ca_bundle(ca_file: Path, bundle: Path) -> None:
-    """Write the system's certificate authorities and the extra one into `bundle`. Blocking. Raises ConfigError."""
-    try:
-        extra = ca_file.read_text(encoding="utf-8")
-        ssl.create_default_context().load_verify_locations(cadata=extra)
-    except (OSError, ValueError, ssl.SSLError) as error:
-        raise ConfigError(f"ytdlp.ca_file: expected a PEM certificate, found {str(ca_file)!r}: {error}") from error
-    system = ssl.get_default_verify_paths().cafile
-    authorities = Path(system).read_bytes() if system else b""  # some name authorities in comments, in any encoding
-    bundle.write_bytes(authorities + b"\n" + extra.encode())
 
 
 class Run:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import completion
-from ..errors import DiskFull
+from ..errors import DiskFull, JobError, unwritable
 from ..jobs import Artifact, Media, Recipe
 from . import artifact_files
 from .readers import Readers
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 RESERVE_BYTES = 32 * 1024 * 1024
 #: The part of the budget that removed files with readers may take in addition to it.
 _SHARE_OF_REMOVED = 4
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: Seconds for which a measurement of the free space is reused.
 FREE_SPACE_SECONDS = 1.0
 
@@ -76,24 +78,29 @@ class Artifacts:
     async def staging(self) -> AsyncIterator[Path]:
         """A fresh private folder for one attempt. It is always removed at the end.
 
-        Raises DiskFull, or OSError.
+        Raises DiskFull, also where an error in the block is due to the folder's removal.
         """
         folder = self._staging / secrets.token_hex(8)
         try:
-            with _disk_full():
+            with _explained():
                 await completion.finished(asyncio.to_thread(artifact_files.make_private, folder))
-            yield folder
+            try:
+                yield folder
+            except Exception as error:
+                if await self._is_to_blame(folder, error):
+                    raise unwritable() from error
+                raise
         finally:
             await completion.finished(asyncio.to_thread(artifact_files.remove_tree, folder))
 
     async def publish(self, audio: Path, cover: Path | None, *, recipe: Recipe, media: Media) -> Artifact:
         """Give the finished `audio` (and `cover`) of a staging folder their final names, on disk for good.
 
-        Raises DiskFull, or OSError; then, and when cancelled, nothing under a final name remains.
+        Raises DiskFull; then, and when cancelled, nothing under a final name remains.
         """
         path = self._folder / f"{recipe.video_id}-{recipe.bitrate_kbps}-{secrets.token_hex(8)}.mp3"
         try:
-            with _disk_full():
+            with _explained():
                 work = asyncio.to_thread(artifact_files.publish, audio, cover, path, recipe, media)
                 artifact, size = await completion.finished(work)
         except asyncio.CancelledError:
@@ -185,14 +192,20 @@ class Artifacts:
         total, free = self._disk
         return free > min(self._reserve_bytes, total // 10)
 
-    async def writable(self) -> bool:
-        """Whether files can be made in the folder now."""
+    async def problem(self) -> str | None:
+        """Why no file can be made in the folder now, with its path. A missing folder is made again."""
         try:
             await asyncio.to_thread(artifact_files.try_to_write, self._staging)
         except OSError as error:
-            log.warning("%s: cannot be written: %s", self._folder, error)
+            if error.errno not in _FULL:
+                return f"{self._folder} cannot be written: {error.strerror}"
+        return None
+
+    async def _is_to_blame(self, folder: Path, error: Exception) -> bool:
+        """Whether an attempt failed because its folder is gone. What the source has said of a video stays."""
+        if isinstance(error, JobError) and (error.of_storage or not error.retryable):
             return False
-        return True
+        return not await asyncio.to_thread(folder.is_dir)
 
     async def _ask_disk(self) -> None:
         if self._disk_asked is not None and time.monotonic() - self._disk_asked < FREE_SPACE_SECONDS:
@@ -210,10 +223,13 @@ class Artifacts:
 
 
 @contextlib.contextmanager
-def _disk_full() -> Iterator[None]:
+def _explained() -> Iterator[None]:
+    """What the disk says, as DiskFull. A lack of descriptors or memory is no fault of the disk's."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise DiskFull from error
-        raise
+        if error.errno in _STARVED:
+            raise
+        raise unwritable() from error

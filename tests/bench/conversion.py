@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from server.media.ytdlp import make_ca_bundle
+from server.media.authorities import make_ca_bundle
 from server.offline import OfflineYouTube, offline_youtube
 
 from . import measure

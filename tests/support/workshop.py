@@ -13,7 +13,7 @@ from aiohttp import web
 
 from server.config import AudioConfig, Config, YtdlpConfig
 from server.jobs import Artifact, Job, Recipe
-from server.media import forking, ytdlp
+from server.media import authorities, forking, ytdlp
 from server.media.exits import Exits, exits_of
 from server.media.pipeline import Pipeline
 from server.offline import catalogue, media, offline_youtube
@@ -96,7 +96,7 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
         reached = YtdlpConfig(args=("--socket-timeout", "5"), proxy=youtube.proxy, ca_file=youtube.ca_file)
         config = dataclasses.replace(Config(), ytdlp=reached)
         bundle = folder / "authorities.pem"
-        await asyncio.to_thread(ytdlp.make_ca_bundle, youtube.ca_file, bundle)
+        await asyncio.to_thread(authorities.make_ca_bundle, youtube.ca_file, bundle)
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
         pipeline = Pipeline(

@@ -24,7 +24,7 @@ from server.commands import doctor, serve
 from server.commands.checks import PROBLEM, WARNING
 from server.config import Config, JobsConfig, ServerConfig, StorageConfig, YtdlpConfig
 from server.logs import logging_to_stderr
-from server.media import forking, ytdlp
+from server.media import authorities, forking, ytdlp
 from server.media.cookies import Cookies
 from server.offline import OfflineYouTube, offline_youtube
 from server.offline.behaviours import Account, Refusal, Reserved
@@ -92,7 +92,7 @@ async def account(tmp_path: Path) -> AsyncIterator[AnAccount]:
     forking.preload(ytdlp.CHILD)
     with known(RENEWS), known(SIGNS_OUT), known(TELLS):
         async with offline_youtube(with_shared_clips(tmp_path / "youtube"), FFMPEG) as youtube:
-            ytdlp.make_ca_bundle(youtube.ca_file, tmp_path / "authorities.pem")
+            authorities.make_ca_bundle(youtube.ca_file, tmp_path / "authorities.pem")
             yield AnAccount(youtube, owners, tmp_path)
 
 

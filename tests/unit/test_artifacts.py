@@ -217,7 +217,14 @@ async def test_a_staging_folder_goes_even_when_cancelled_again_and_again(
 
 @pytest.mark.parametrize("step", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("number", "raised"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, OSError)]
+    ("number", "raised"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EIO, DiskFull),
+        (errno.EROFS, DiskFull),
+        (errno.EMFILE, OSError),
+    ],
 )
 async def test_a_failed_publish_leaves_nothing_at_whatever_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int, raised: type[Exception]
@@ -242,6 +249,8 @@ async def test_a_failed_publish_leaves_nothing_at_whatever_step(
     cause = caught.value.__cause__ if raised is DiskFull else caught.value
     assert isinstance(cause, OSError)
     assert cause.errno == number
+    if isinstance(caught.value, DiskFull):
+        assert caught.value.of_storage == (number in (errno.EIO, errno.EROFS))
     assert names(tmp_path) == {".staging"}
     assert artifacts.used_bytes == 0
 
@@ -541,6 +550,7 @@ async def test_what_cannot_be_synced_for_another_reason_is_not_published(
 ) -> None:
     artifacts = await opened(tmp_path)
     monkeypatch.setattr(os, "fsync", fsync_failing(number, of_folders=of_folders))
-    with pytest.raises(OSError, match=os.strerror(number)):
+    with pytest.raises(DiskFull) as caught:
         await publish(artifacts, b"whole", b"picture")
+    assert caught.value.of_storage and os.strerror(number) in str(caught.value.__cause__)
     assert names(tmp_path) == {".staging"}

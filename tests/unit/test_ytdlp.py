@@ -12,7 +12,7 @@ import trustme
 from support.findings import with_
 
 from server.config import ConfigError
-from server.media import forking, ytdlp
+from server.media import authorities, forking, ytdlp
 
 
 @pytest.fixture(autouse=True)
@@ -99,5 +99,5 @@ def test_the_systems_authorities_may_have_comments_in_any_encoding(
     trustme.CA().cert_pem.write_to_path(authority)
     system.write_bytes(b"# F\xf5tan\xfas\xedtv\xe1ny\n")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=str(system)))
-    ytdlp.make_ca_bundle(authority, bundle)
+    authorities.make_ca_bundle(authority, bundle)
     assert bundle.read_bytes() == system.read_bytes() + b"\n" + authority.read_bytes()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import NewServer
+from conftest import NewServer, SmallDisk
 from support.refusals import refusing
+from support.serverprocess import ServerProcess, until
 
 from server.filesystems import NO_LOCKS, NO_SYNC
 
@@ -53,3 +57,108 @@ def test_a_file_system_that_refuses_a_call_is_good_enough_and_named(
         ".jpg",
     }
     assert not list((folder / "state").glob("*unreadable*"))
+
+
+# ---- the downloads folder
+
+
+SLOW = "x-slow-----"
+
+
+@pytest.fixture
+def server(new_server: NewServer) -> ServerProcess:
+    server = new_server()
+    server.start()
+    return server
+
+
+def running(server: ServerProcess) -> str:
+    """One in the middle of its encoding."""
+    conversion = server.convert(SLOW)
+    until(lambda: server.has_audio(conversion))
+    return conversion
+
+
+def mount(*arguments: object) -> None:
+    subprocess.run(["mount", *map(str, arguments)], check=True, timeout=60)
+
+
+def unmount(folder: Path) -> None:
+    """At once, though files are open there."""
+    subprocess.run(["umount", "--lazy", folder], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("removed", ["downloads/.staging", "downloads", "state"])
+def test_a_folder_that_is_removed_under_a_running_job_is_made_again(server: ServerProcess, removed: str) -> None:
+    conversions = [running(server), server.convert("plain-video"), server.convert("another-one")]
+    shutil.rmtree(server.folder / removed)
+    for conversion in [*conversions, server.convert("one-more-vi")]:
+        done = server.finished(conversion)
+        assert done["status"] == "completed", done
+        assert len(server.download(conversion)) == done["file_size"]
+    assert server.request("GET", "/readyz").json["problems"] == []
+    assert server.staged() == []
+
+
+def replaced(server: ServerProcess) -> Callable[[], None]:
+    """By a file; how it comes back."""
+    elsewhere = server.folder / "elsewhere"
+    server.downloads.rename(elsewhere)
+    server.downloads.write_text("no folder")
+
+    def come_back() -> None:
+        server.downloads.unlink()
+        elsewhere.rename(server.downloads)
+
+    return come_back
+
+
+def read_only(server: ServerProcess) -> Callable[[], None]:
+    mount("--bind", server.downloads, server.downloads)
+    mount("-o", "remount,bind,ro", server.downloads)
+    return lambda: unmount(server.downloads)
+
+
+@pytest.mark.parametrize("attack", [replaced, read_only])
+def test_while_it_cannot_be_written_jobs_wait_and_readyz_says_so(
+    server: ServerProcess, small_disk: SmallDisk, attack: Callable[[ServerProcess], Callable[[], None]]
+) -> None:
+    small_disk(64)  # skips where nothing can be mounted
+    done = server.convert("plain-video")
+    assert server.finished(done)["status"] == "completed"
+    at_work = running(server)
+    come_back = attack(server)
+    try:
+        waits = until(lambda: (shown := server.status(at_work))["notice"] and shown, what="it waits")
+        assert waits["status"] == "queued"
+        refused = server.request("POST", "/convert", {"url": "https://youtu.be/another-one"})
+        assert (refused.status, refused.json["error"]["code"]) == (503, "DISK_FULL")
+        ready = server.request("GET", "/readyz")
+        assert ready.status == 503 and "downloads folder" in " ".join(ready.json["problems"])
+        assert f"{server.downloads.name} cannot be written" in server.log
+    finally:
+        come_back()
+    assert server.finished(at_work)["status"] == "completed"
+    assert server.download(done)
+    assert server.request("GET", "/readyz").status == 200
+
+
+@pytest.fixture
+def disk(small_disk: SmallDisk, tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own for the downloads of `new_server`."""
+    disk = small_disk(32 * 1024)
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "downloads").symlink_to(disk)
+    yield disk
+    mount("-t", "tmpfs", "tmpfs", disk)  # for who unmounts it
+
+
+def test_a_disk_that_goes_while_jobs_run_takes_no_accepted_work_along(disk: Path, new_server: NewServer) -> None:
+    """Its mount point is a folder, in which the work is done again."""
+    server = new_server()
+    server.start()
+    accepted = [running(server), server.convert("plain-video"), server.convert("another-one")]
+    unmount(disk)
+    for conversion in accepted:
+        assert server.finished(conversion)["status"] == "completed"
+    assert server.finished(server.convert("one-more-vi"))["status"] == "completed"
