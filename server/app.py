@@ -45,6 +45,7 @@ from .http.long_answers import LongAnswers
 from .media import authorities, daily, environment, ffmpeg, forking, process, updates, ytdlp
 from .media.exit_settings import configurations
 from .media.exits import Exits, exits_of
+from .media.kept_sources import KeptSources
 from .media.pipeline import Pipeline
 from .media.readiness import Readiness
 from .metrics import Metrics
@@ -138,10 +139,13 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         found = await artifacts.open()
         ffmpeg_path, versions = "ffmpeg", ytdlp.Versions("unknown", runtime="unknown")
         exits = Exits(exits_of(config), config.ytdlp.cooldown, observe=metrics.exit_failed)
+        sources = KeptSources(artifacts, metrics.sources_kept.inc)
+        stack.push_async_callback(sources.close)
         real, before = run is None, await asyncio.to_thread(updates.installed)
         if run is None:
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
-            run = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, exits, metrics.stage).run
+            pipeline = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, exits, metrics.stage, sources)
+            run = pipeline.run
         engine = app[ENGINE] = Engine(
             run,
             state=state,
@@ -152,6 +156,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
             metrics=metrics,
             gate=gate or exits,
         )
+        sources.is_awaited = engine.awaits_source
         for one in exits.all:
             metrics.exit(one.name, partial(exits.is_open, one))
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
@@ -170,7 +175,8 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
         metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)
         metrics.gauge("connections", "Connections that are open.", lambda: len(app[CONNECTIONS]))
-        metrics.gauge("disk_used_bytes", "Size of all finished files.", lambda: artifacts.used_bytes)
+        used = "Size of all finished files, and of sources that are kept."
+        metrics.gauge("disk_used_bytes", used, lambda: artifacts.used_bytes)
         async with _background(app, engine.run_forever(), "engine"):
             yield
             await engine.drain(0)

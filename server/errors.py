@@ -58,6 +58,10 @@ class IdempotencyMismatch(RequestError):
     status, code = 400, "IDEMPOTENCY_MISMATCH"
 
 
+class InvalidOption(RequestError):
+    status, code = 400, "INVALID_OPTION"
+
+
 class Unauthorized(RequestError):
     """Carries the challenge that RFC 9110 §15.5.2 asks for."""
 
@@ -232,6 +236,11 @@ class PaymentRequired(JobError):
 class DrmProtected(JobError):
     code = "DRM_PROTECTED"
     text = "This video is protected against copying (DRM), so it cannot be converted. Try another upload of it."
+
+
+class ClipOutOfRange(JobError):
+    code = "CLIP_OUT_OF_RANGE"
+    text = 'This video has ended where the clip would start. Ask for an earlier "start".'
 
 
 class LiveStream(JobError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import stored
+from .clip import Clip
 from .errors import JobError
 
 
@@ -52,10 +53,32 @@ class Quality(enum.StrEnum):
 
 
 class Recipe(NamedTuple):
-    """The video and the bitrate. Requests for the same recipe share one job and one file."""
+    """What is made: the video, the bitrate, and which part. Requests for the same recipe share one job and one file."""
 
     video_id: str
     bitrate_kbps: int
+    clip: Clip | None = None
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether it is made from a source that is kept in a file meanwhile."""
+        return self.clip is not None
+
+    def __str__(self) -> str:
+        """As it stands in the log."""
+        return f"{self.video_id} {self.bitrate_kbps}" + (f" clip={self.clip}" if self.clip else "")
+
+
+class Order(NamedTuple):
+    """What one request asks for."""
+
+    video_id: str
+    quality: Quality
+    clip: Clip | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(self.video_id, self.quality.bitrate_kbps, self.clip)
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,8 @@ class Media:
     """yt-dlp's description of the video, known before its audio comes.
 
     `duration` in seconds, `date` as YYYY-MM-DD or YYYY. An unknown text is empty, an unknown number None. `track` is
-    the song's own title, if YouTube knows that the video is one song.
+    the song's own title, if YouTube knows that the video is one song. Of a clip, `duration` and `chapters` are its own,
+    `clip` is its place in the video, and `part` is the same for people.
     """
 
     title: str
@@ -95,6 +119,8 @@ class Media:
     disc_number: int | None = None
     genre: str = ""
     chapters: tuple[Chapter, ...] = ()
+    clip: Clip | None = None
+    part: str = ""
 
     @classmethod
     def restored(cls, table: Any) -> Media:
@@ -105,9 +131,10 @@ class Media:
         if not isinstance(table, dict):
             raise TypeError("no table")
         chapters = tuple(Chapter(**chapter) for chapter in table.get("chapters", ()))
-        media = cls(**{**table, "source": Source(**table["source"]), "chapters": chapters})
+        clip = Clip.restored(table["clip"]) if table.get("clip") else None
+        media = cls(**{**table, "source": Source(**table["source"]), "chapters": chapters, "clip": clip})
         texts = [media.title, media.artist, media.date, media.source.codec, media.album, media.album_artist]
-        texts += [media.track, media.genre, *(one.title for one in chapters)]
+        texts += [media.track, media.genre, media.part, *(one.title for one in chapters)]
         numbers = [media.duration, media.source.bitrate_kbps or 0, media.track_number or 0, media.disc_number or 0]
         numbers += [time for one in chapters for time in (one.start, one.end)]
         for text in texts:
@@ -193,7 +220,7 @@ class Job:
 
     def __str__(self) -> str:
         """The job's name in the log."""
-        return f"job {self.video_id} {self.bitrate_kbps} id={self.origin}"
+        return f"job {self.recipe} id={self.origin}"
 
     @property
     def video_id(self) -> str:

@@ -36,6 +36,10 @@ class Metrics:
             "ytmp3d_conversions_shared", "Conversions answered from kept or running work.", registry=registry
         )
         self.accepted = Counter("ytmp3d_conversions_accepted", "Conversions accepted.", registry=registry)
+        self.clips = Counter("ytmp3d_clips_accepted", "Conversions accepted of a part of a video.", registry=registry)
+        self.sources_kept = Counter(
+            "ytmp3d_sources_kept", "Sources fetched into a file, which several clips may share.", registry=registry
+        )
         self.audio_seconds = Counter("ytmp3d_audio_seconds", "Seconds of audio made.", registry=registry)
         self.bytes_served = Counter("ytmp3d_bytes_served", "Bytes of MP3 sent to readers.", registry=registry)
         self._tools = Gauge(

@@ -76,14 +76,23 @@ def _alternative(text: str) -> _Alternative:
 
 
 def stem(template: str, media: Media, video_id: str) -> str:
-    """The name without an extension that `template` gives to a video. `template` must be valid."""
+    """The name without an extension that `template` gives to a video. `template` must be valid.
+
+    A clip's ends with its part, with dots for colons, which some systems do not take.
+    """
     alternatives = parse(template)
     values = {field: FIELDS[field](media, video_id) for one in alternatives for field in one.fields}
     chosen = next((one for one in alternatives if all(values[field] for field in one.fields)), alternatives[-1])
     titles = [values[field] for field in ("title", "track") if field in chosen.fields]
     if any(_names(title, media.artist) for title in titles):
         values["artist"] = ""
-    return safe(_filled(chosen, values)) or video_id
+    name = safe(_filled(chosen, values)) or video_id
+    return _with(f" ({media.part.replace(':', '.')})", name) if media.part else name
+
+
+def _with(suffix: str, name: str) -> str:
+    """The name with a suffix, for which it is shortened if need be."""
+    return safe(name, LONGEST_NAME - len(suffix.encode())) + suffix
 
 
 def _names(title: str, artist: str) -> bool:
@@ -149,7 +158,7 @@ def unique(stem: str, video_id: str, taken: Container[str]) -> str:
     name, number = stem, 1
     while folded(name) in taken:
         mark = f" [{video_id}]" if number == 1 else f" [{video_id}] ({number})"
-        name, number = safe(stem, LONGEST_NAME - len(mark)) + mark, number + 1
+        name, number = _with(mark, stem), number + 1
     return name
 
 

@@ -19,6 +19,7 @@ from ..jobs import Job, Recipe
 from ..media import authorities, ffmpeg, process, readiness, ytdlp
 from ..media.exit_settings import configurations
 from ..media.exits import Exit, Exits, exits_of
+from ..media.kept_sources import KeptSources
 from ..media.pipeline import Pipeline
 from ..printable import printable
 from ..storage.artifacts import Artifacts
@@ -171,6 +172,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Fin
             bundle,
             Exits((way,), 0),
             lambda stage, took: stages.append((stage, took)),
+            KeptSources(artifacts),
         ).run
         job = Job(Recipe(video_id, 320))
         job.begin_attempt()

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from .. import errors
 from ..config import JobsConfig
 from ..gate import AlwaysOpen, Gate
-from ..jobs import Artifact, Conversion, Job, Quality, Recipe, Status, new_id, utc_now
+from ..jobs import Artifact, Conversion, Job, Order, Recipe, Status, new_id, utc_now
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
 from ..storage.state import Record, Rows, State
@@ -70,18 +70,18 @@ class Engine:
         self.draining = False
         self._room = True
 
-    async def submit(self, owner: str, wanted: Sequence[tuple[str, Quality]], *, origin: str = "-") -> list[Conversion]:
-        """Accept all of `wanted` (video id, quality) or nothing, in their order, on disk before this returns.
+    async def submit(self, owner: str, wanted: Sequence[Order], *, origin: str = "-") -> list[Conversion]:
+        """Accept all of `wanted` or nothing, in their order, on disk before this returns.
 
         `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
         ShuttingDown, QueueFull or StorageFull.
         """
-        recipes = [Recipe(video_id, quality.bitrate_kbps) for video_id, quality in wanted]
+        recipes = [order.recipe for order in wanted]
         kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]
         await self.expire_damaged(kept)
         self._make_place(owner, recipes)
         new = len(set(recipes) - self._jobs.keys())
-        accepted = [self._accept(owner, video_id, quality, origin) for video_id, quality in wanted]
+        accepted = [self._accept(owner, order, origin) for order in wanted]
         done = [conversion for conversion in accepted if conversion.finished]
         try:
             with ExitStack() as stack:
@@ -99,6 +99,7 @@ class Engine:
             self._note_removal(accepted)  # cancelled: it may be on disk
             raise
         self._metrics.accepted.inc(len(accepted))
+        self._metrics.clips.inc(sum(order.clip is not None for order in wanted))
         self._metrics.shared.inc(len(accepted) - new)
         self._metrics.ended(Status.COMPLETED, "", len(done))
         for conversion in accepted:
@@ -129,18 +130,22 @@ class Engine:
         if (excess := len(self.table) + len(recipes) - self._settings.keep_conversions) > 0:
             self._expire(self.retention.oldest_finished(excess))
 
-    def _accept(self, owner: str, video_id: str, quality: Quality, origin: str) -> Conversion:
-        recipe = Recipe(video_id, quality.bitrate_kbps)
+    def _accept(self, owner: str, order: Order, origin: str) -> Conversion:
+        recipe = order.recipe
         job = self._jobs.get(recipe)
         if job is None:
             job = self._jobs[recipe] = Job(recipe, origin=origin, on_change=self.table.changed)
-        conversion = Conversion(new_id(), owner, quality, utc_now(), job)
+        conversion = Conversion(new_id(), owner, order.quality, utc_now(), job)
         job.join(conversion)
         self.table.enter(conversion)
         if conversion.finished:
             self.table.names.of(conversion)
             self.retention.keep(conversion)
         return conversion
+
+    def awaits_source(self, video_id: str) -> bool:
+        """Whether a job in the queue will need the source of this video in a file."""
+        return any(job.video_id == video_id and job.recipe.needs_source for job in self.queue.jobs())
 
     async def remove(self, conversion: Conversion) -> None:
         """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import errors, naming, stored
+from ..clip import Clip
 from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
 from ..storage.state import Record
 
@@ -46,6 +47,8 @@ def _record(conversion: Conversion) -> Record:
         "attempt": job.failures + (job.status is Status.PROCESSING),  # failed or running attempts
         "interrupted": job.interrupted,
     }
+    if clip := job.recipe.clip:
+        record["clip"] = dataclasses.asdict(clip)
     for name in _MOMENTS:
         if moment := getattr(conversion, name):
             record[name] = moment.isoformat()
@@ -117,7 +120,8 @@ def _conversion(key: str, record: Record) -> tuple[Conversion, Status]:
     Raises KeyError, TypeError or ValueError for anything that no server wrote.
     """
     quality, status = Quality(record["quality"]), Status(record["status"])
-    job = Job(Recipe(_matching(_VIDEO_ID, record["video_id"]), quality.bitrate_kbps))
+    clip = Clip.restored(record["clip"]) if "clip" in record else None
+    job = Job(Recipe(_matching(_VIDEO_ID, record["video_id"]), quality.bitrate_kbps, clip))
     job.failures, job.interrupted = stored.count(record["attempt"]), stored.count(record["interrupted"])
     created_at = stored.moment(record["created_at"])
     conversion = Conversion(_matching(_ID, key), stored.text(record["owner"]), quality, created_at, job)

@@ -77,7 +77,7 @@ class Workers:
             if turn := self._turns.pop(job, None):
                 turn.set_result(None)
                 continue
-            task = self._lives[job] = asyncio.create_task(live(job), name=f"job {job.video_id} {job.bitrate_kbps}")
+            task = self._lives[job] = asyncio.create_task(live(job), name=f"job {job.recipe}")
             task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]  # mypy and defaults
 
     async def _next(self, queue: FairQueue) -> Job:

@@ -16,7 +16,7 @@ from aiohttp import web
 from .. import errors
 from ..access.keys import Key
 from ..conversions.engine import Engine
-from ..jobs import Conversion, Quality, Status
+from ..jobs import Conversion, Order, Status
 from . import request_body
 from .admission import admit, waiting
 from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, WITHOUT_DEADLINE
@@ -97,9 +97,7 @@ def own(request: web.Request, key: Key) -> Conversion:
     return conversion
 
 
-async def _submit(
-    request: web.Request, key: Key, fingerprint: bytes, wanted: list[tuple[str, Quality]]
-) -> list[Conversion]:
+async def _submit(request: web.Request, key: Key, fingerprint: bytes, wanted: list[Order]) -> list[Conversion]:
     engine, origin = request.app[ENGINE], request[REQUEST_ID]
     return await request.app[IDEMPOTENCY].once(
         key.name,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from .. import youtube_url
+from ..clip import Clip
 from ..conversions.fairqueue import FairQueue
 from ..jobs import Chapter, Conversion, Status
 
@@ -28,6 +29,7 @@ def to_bytes(conversion: Conversion, queue: FairQueue, base_url: str) -> bytes:
 def _object(conversion: Conversion, position: int | None, notice: str | None, base_url: str) -> dict[str, Any]:
     job, status = conversion.job, conversion.status
     media = job.media
+    clip = media.clip if media and media.clip else job.recipe.clip
     link = f"{base_url}/static/downloads/{conversion.id}"
     gone = conversion.removed or status in (Status.FAILED, Status.CANCELLED)
     completed = status is Status.COMPLETED
@@ -45,6 +47,7 @@ def _object(conversion: Conversion, position: int | None, notice: str | None, ba
         "artist": media.artist or None if media else None,
         "album": media.album or None if media else None,
         "duration": media.duration or None if media else None,
+        "clip": _clip(clip) if clip else None,
         "chapters": [_chapter(chapter) for chapter in media.chapters] if media else [],
         "thumbnail_url": f"{link}.jpg" if cover and not gone else None,
         "source": {"codec": media.source.codec, "bitrate_kbps": media.source.bitrate_kbps} if media else None,
@@ -61,6 +64,10 @@ def _object(conversion: Conversion, position: int | None, notice: str | None, ba
             else None
         ),
     }
+
+
+def _clip(clip: Clip) -> dict[str, Any]:
+    return {"start": clip.start, "end": clip.end}
 
 
 def _chapter(chapter: Chapter) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 
 from .. import errors, youtube_url
-from ..jobs import Quality
+from ..jobs import Order, Quality
+from .request_options import clip, kind
 
 #: Largest body, in bytes: a batch of 50 long links is far below.
 MAX_BYTES = 256 * 1024
@@ -62,27 +63,27 @@ def parse(body: bytes) -> dict[str, Any]:
     if "\\u" in text:  # only escapes can yield either: UTF-8 has no surrogates, JSON no bare control characters
         _refuse_what_is_no_text(value)
     if not isinstance(value, dict):
-        raise errors.InvalidRequest(f"The body must be a JSON object, not {_kind(value)}.")
+        raise errors.InvalidRequest(f"The body must be a JSON object, not {kind(value)}.")
     return value
 
 
-def single(fields: dict[str, Any]) -> list[tuple[str, Quality]]:
-    """The requested video. Raises InvalidRequest, InvalidUrl or InvalidQuality."""
+def single(fields: dict[str, Any]) -> list[Order]:
+    """The requested video. Raises InvalidRequest, InvalidUrl, InvalidQuality or InvalidOption."""
     if fields.get("url") is None:
         raise errors.InvalidRequest('"url" is missing: a YouTube video URL.')
-    return [(_video_id(fields["url"], '"url"'), _quality(fields))]
+    return [Order(_video_id(fields["url"], '"url"'), _quality(fields), clip(fields))]
 
 
-def batch(fields: dict[str, Any], *, most: int) -> list[tuple[str, Quality]]:
+def batch(fields: dict[str, Any], *, most: int) -> list[Order]:
     """The requested videos, in their order.
 
-    Raises InvalidRequest, BatchEmpty, BatchTooLarge, InvalidQuality, or InvalidUrl for all at once.
+    Raises InvalidRequest, BatchEmpty, BatchTooLarge, InvalidQuality, InvalidOption, or InvalidUrl for all at once.
     """
     urls = fields.get("urls")
     if urls is None:
         raise errors.InvalidRequest('"urls" is missing: an array of YouTube video URLs.')
     if not isinstance(urls, list):
-        raise errors.InvalidRequest(f'"urls" must be an array of strings, not {_kind(urls)}.')
+        raise errors.InvalidRequest(f'"urls" must be an array of strings, not {kind(urls)}.')
     if not urls:
         raise errors.BatchEmpty('"urls" is empty: name at least one YouTube video URL.')
     if len(urls) > most:
@@ -99,8 +100,8 @@ def batch(fields: dict[str, Any], *, most: int) -> list[tuple[str, Quality]]:
             (type(error) for error in problems if isinstance(error, errors.InvalidRequest)), errors.InvalidUrl
         )
         raise refuse(" ".join(error.message for error in problems))
-    quality = _quality(fields)
-    return [(video_id, quality) for video_id in ids]
+    quality, part = _quality(fields), clip(fields)
+    return [Order(video_id, quality, part) for video_id in ids]
 
 
 def _quality(fields: dict[str, Any]) -> Quality:
@@ -109,7 +110,7 @@ def _quality(fields: dict[str, Any]) -> Quality:
     if value is None:
         return Quality.HIGH
     if not isinstance(value, str):
-        raise errors.InvalidRequest(f'"quality" must be a string, not {_kind(value)}.')
+        raise errors.InvalidRequest(f'"quality" must be a string, not {kind(value)}.')
     try:
         return Quality(value)
     except ValueError:
@@ -118,7 +119,7 @@ def _quality(fields: dict[str, Any]) -> Quality:
 
 def _video_id(url: Any, where: str) -> str:
     if not isinstance(url, str):
-        raise errors.InvalidRequest(f"{where} must be a string, not {_kind(url)}.")
+        raise errors.InvalidRequest(f"{where} must be a string, not {kind(url)}.")
     try:
         return youtube_url.video_id(url)
     except errors.InvalidUrl as error:
@@ -157,10 +158,3 @@ def _strings(value: Any) -> Iterator[str]:
             left += one
         elif isinstance(one, dict):
             left += [*one, *one.values()]
-
-
-def _kind(value: Any) -> str:
-    for kind, name in ((bool, "true or false"), (dict, "an object"), (list, "an array"), (str, "a string")):
-        if isinstance(value, kind):
-            return name
-    return "null" if value is None else "a number"

@@ -1,4 +1,4 @@
-"""Encodes one source (yt-dlp ══ pipe ══► ffmpeg ──► a growing file), and fails if the result is not whole."""
+"""Encodes one source (a pipe ══► ffmpeg ──► a growing file), and fails if the result is not whole."""
 
 from __future__ import annotations
 
@@ -7,15 +7,42 @@ import dataclasses
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
 from .. import errors
 from ..jobs import Job, Media, Source
-from . import ffmpeg, process, transport, wholeness, ytdlp
+from . import clipping, ffmpeg, process, transport, wholeness
+from .feeding import Output
 
 #: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
 BROKEN_PIPE_TIMEOUT = 1.0
 #: Seconds that ffmpeg may write beyond the expected length, so that too much audio is noticed.
 OVERRUN = 0.5
+
+
+class Sound(Protocol):
+    """The audio of a video, as it comes.
+
+    `expectation` is how long all of it should be; `sample_rate` and `channels` are None where nobody says. After
+    `finish`: `delivered` is whether all came, None where nobody can tell.
+    """
+
+    sample_rate: int | None
+    channels: int | None
+    ambisonic: bool
+    delivered: bool | None
+    expectation: wholeness.Expectation
+
+    @property
+    def output(self) -> Output:
+        """The pipe that it comes from, to hand on to the encoder and then close."""
+
+    @property
+    def group(self) -> int | None:
+        """The process group for the encoder to join; None for one of its own."""
+
+    async def finish(self) -> None:
+        """Call once the encoder has ended. Raises the JobError that says why the audio broke off."""
 
 
 class Encoding:
@@ -25,28 +52,28 @@ class Encoding:
     """
 
     def __init__(
-        self, job: Job, source: ytdlp.Run, *, max_duration: float, on_audio: Callable[[], None] = lambda: None
+        self, job: Job, source: Sound, *, max_duration: float, on_audio: Callable[[], None] = lambda: None
     ) -> None:
         self._job = job
         self._on_audio = on_audio
         self._source = source
-        self._expected = source.expectation
+        self._clip = clip = job.recipe.clip
+        self._expected = clipping.expectation(source.expectation, clip) if clip else source.expectation
         self._max_duration = max_duration
-        self._limit = source.expectation.limit(max_duration)
+        self._limit = self._expected.limit(max_duration)
         self._asks = job.media is not None and _is_incomplete(job.media.source)
         self._written = 0.0
 
     async def run(self, program: str, part: Path, target: FileIO) -> float:
-        """Encode yt-dlp's output into `part`, open as `target`; returns the seconds of audio.
+        """Encode the audio into `part`, open as `target`; returns the seconds of audio.
 
         Raises the first real cause if either process fails, or the reason why the audio is not whole.
         """
         source = self._source
-        stdin, group = source.child.output.fileno(), source.child.pid
-        argv = self._command(program, target)
+        stdin, argv = source.output.fileno(), self._command(program, target)
         try:
-            async with ffmpeg.encode(argv, stdin=stdin, target=target.fileno(), group=group) as encoder:
-                source.child.output.close()
+            async with ffmpeg.encode(argv, stdin=stdin, target=target.fileno(), group=source.group) as encoder:
+                source.output.close()
                 target.close()
                 async for done in encoder.progress():
                     self._follow(done, part, encoder)
@@ -60,6 +87,8 @@ class Encoding:
         recording = wholeness.Recording(
             self._written, encoder.encoded.seconds, delivered=source.delivered, clean=encoder.clean
         )
+        if self._clip and clipping.starts_behind(recording, source.expectation, self._clip):
+            raise errors.ClipOutOfRange() from ValueError("the sound ends before the clip starts")
         wholeness.check(self._expected, recording, self._max_duration)
         return self._written
 
@@ -71,6 +100,7 @@ class Encoding:
             bitrate_kbps=bitrate_kbps,
             size_limit=wholeness.bytes_written(self._limit + OVERRUN, bitrate_kbps),
             sample_rate=source.sample_rate,
+            trim=clipping.trim(self._clip) if self._clip else "",
             mixing=ffmpeg.mixing(source.channels, ambisonic=source.ambisonic),
             report_source=self._asks,
         )
@@ -114,7 +144,7 @@ def _with_source(media: Media, codec: str, kbps: int | None) -> Media:
     return dataclasses.replace(media, source=source)
 
 
-async def _failure(source: ytdlp.Run, encoder: ffmpeg.Encoder) -> errors.JobError | None:
+async def _failure(source: Sound, encoder: ffmpeg.Encoder) -> errors.JobError | None:
     """Wait for both processes. Raises the first real cause, not the broken pipe that follows from it."""
     failure: errors.JobError | None = None
     try:

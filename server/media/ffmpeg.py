@@ -119,15 +119,16 @@ def encode_command(
     bitrate_kbps: int,
     size_limit: int,
     sample_rate: int | None = None,
+    trim: str = "",
     mixing: str = "",
     report_source: bool = False,
 ) -> list[str]:
     """Constant-bitrate stereo MP3 from stdin to the open descriptor `target`: frames of audio and nothing else.
 
-    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `mixing` has the filters that make two channels.
-    ffmpeg stops at `size_limit` bytes, which looks like success. There is no Xing frame, so the bytes streamed while
-    encoding are the bytes of the finished file; at a constant bitrate no player needs one. With `report_source` ffmpeg
-    prints what it reads, for `Encoder.source`.
+    44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `trim` has the filters that cut, and `mixing` those
+    that make two channels. ffmpeg stops at `size_limit` bytes, which looks like success. There is no Xing frame,
+    so the bytes streamed while encoding are the bytes of the finished file; at a constant bitrate no player needs one.
+    With `report_source` ffmpeg prints what it reads, for `Encoder.source`.
     """
     rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
     return [
@@ -137,7 +138,7 @@ def encode_command(
         "-format_whitelist", "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,mpegts,flv,mp3",
         "-i", "pipe:0",
         "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-af", f"{mixing}aformat=sample_rates={rates}:channel_layouts=stereo",
+        "-af", f"{trim}{mixing}aformat=sample_rates={rates}:channel_layouts=stereo",
         "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
         "-id3v2_version", "0", "-write_id3v1", "0", "-write_xing", "0",
         "-flush_packets", "1", "-fs", str(size_limit),
@@ -195,8 +196,8 @@ class Encoder:
 
 
 @asynccontextmanager
-async def encode(argv: list[str], *, stdin: int, target: int, group: int) -> AsyncIterator[Encoder]:
-    """Run an encoder on the audio from `stdin`, in yt-dlp's process group. It has ended when the block is left.
+async def encode(argv: list[str], *, stdin: int, target: int, group: int | None) -> AsyncIterator[Encoder]:
+    """Run an encoder on the audio from `stdin`, in the process `group`. It has ended when the block is left.
 
     `target` is the descriptor that `argv` writes to.
     """

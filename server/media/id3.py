@@ -49,7 +49,7 @@ def _texts(media: Media) -> list[tuple[str, str]]:
     """Text frames by their names. A song's own title goes before the video's."""
     year, _, day = media.date.partition("-")
     return [
-        ("TIT2", media.track or media.title),
+        ("TIT2", (media.track or media.title) + (f" ({media.part})" if media.part else "")),
         ("TPE1", media.artist),
         ("TALB", media.album),
         ("TPE2", media.album_artist),

@@ -1,4 +1,7 @@
-"""One conversion from URL to published file: yt-dlp ══ pipe ══► ffmpeg ──► a file that grows."""
+"""One conversion from URL to published file: yt-dlp ══ pipe ══► ffmpeg ──► a file that grows.
+
+What is made from a part of a source has a file between yt-dlp and ffmpeg: see `kept_source.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -16,9 +20,11 @@ from ..config import Config
 from ..errors import JobError
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
-from . import authorities, cover, id3, process, ytdlp
+from . import authorities, clipping, cover, id3, process, ytdlp
 from .encoding import Encoding
-from .exits import Exits
+from .exits import Exit, Exits
+from .kept_source import Source
+from .kept_sources import KeptSources
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +46,7 @@ class Pipeline:
     ca_bundle: Path | None
     exits: Exits
     observe: Callable[[str, float], None]
+    sources: KeptSources
 
     async def run(self, job: Job) -> Artifact:
         """Convert, reporting to `job` all along, through one exit after the other while that may help.
@@ -71,35 +78,28 @@ class Pipeline:
 
     async def _convert(self, job: Job, folder: Path) -> Artifact:
         clock = _Stages(job, self.observe)
-        way = self.exits.of(job)
+        clip = job.recipe.clip
         if self.ca_bundle and self.config.ytdlp.ca_file:
             await asyncio.to_thread(authorities.restore_ca_bundle, self.config.ytdlp.ca_file, self.ca_bundle)
-        async with ytdlp.run(
-            dataclasses.replace(self.config, ytdlp=way.ytdlp),
-            job.video_id,
-            folder=folder,
-            cache=self.cache,
-            ca_bundle=self.ca_bundle,
-            cookies=way.cookies,
-            name=str(job),
-        ) as source:
-            job.media = media = await source.media()
+        async with self._source(job, folder) as source:
+            media = await source.media()
+            job.media = media = clipping.media(media, clip, source.expectation) if clip else media
             job.touch()
             clock.passed("extract")
             job.cover = await self._cover(source, folder)
             job.touch()
             clock.passed("cover")
-            await source.look()
-            part = folder / "audio.part"
-            begin = asyncio.to_thread(_begin, part, media, youtube_url.canonical_url(job.video_id), job.cover)
-            with await completion.started(begin, _close) as target:
-                encoding = Encoding(
-                    job,
-                    source,
-                    max_duration=self.config.audio.max_duration,
-                    on_audio=lambda: self.exits.heard(job),
-                )
-                written = await encoding.run(self.ffmpeg, part, target)
+            async with source.sound() as sound:
+                part = folder / "audio.part"
+                begin = asyncio.to_thread(_begin, part, media, youtube_url.canonical_url(job.video_id), job.cover)
+                with await completion.started(begin, _close) as target:
+                    encoding = Encoding(
+                        job,
+                        sound,
+                        max_duration=self.config.audio.max_duration,
+                        on_audio=lambda: self.exits.heard(job),
+                    )
+                    written = await encoding.run(self.ffmpeg, part, target)
         job.media = media = dataclasses.replace(job.media, duration=round(written, 3))
         clock.passed("encode")
         artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
@@ -107,7 +107,27 @@ class Pipeline:
         clock.passed("publish")
         return artifact
 
-    async def _cover(self, source: ytdlp.Run, folder: Path) -> Path | None:
+    def _source(self, job: Job, folder: Path) -> AbstractAsyncContextManager[ytdlp.Run | Source]:
+        """The video's audio: straight from yt-dlp, which then works in `folder`, or from a file if it must be kept."""
+        way = self.exits.of(job)
+        if not job.recipe.needs_source:
+            return self._ytdlp(job, way, folder)
+        return self.sources.source(
+            job.video_id, way.name, lambda folder: self._ytdlp(job, way, folder), cover_timeout=COVER_TIMEOUT
+        )
+
+    def _ytdlp(self, job: Job, way: Exit, folder: Path) -> AbstractAsyncContextManager[ytdlp.Run]:
+        return ytdlp.run(
+            dataclasses.replace(self.config, ytdlp=way.ytdlp),
+            job.video_id,
+            folder=folder,
+            cache=self.cache,
+            ca_bundle=self.ca_bundle,
+            cookies=way.cookies,
+            name=str(job),
+        )
+
+    async def _cover(self, source: ytdlp.Run | Source, folder: Path) -> Path | None:
         """The front cover, if there is one in time. A failing thumbnail never fails the conversion."""
         square = folder / "cover.jpg"
         try:

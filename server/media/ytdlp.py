@@ -21,6 +21,7 @@ from ..installation import pip_install
 from ..jobs import Media
 from . import advice, cookie_file, forking, formats, process, reasons, wholeness
 from .cookies import NO_LONGER_VALID, Cookies, Copy
+from .feeding import Output
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def check_cookies(config: Config) -> None:
 
 
 class Run:
-    """A run of yt-dlp. `child.output` is the audio. Ask in the order of the methods.
+    """A run of yt-dlp. `output` is the audio. Ask in the order of the methods.
 
     After `media`: `expectation` is how long the audio should be, `sample_rate` and `channels` what YouTube says of it,
     None where it says nothing. After `finish`: `delivered` is whether all came, None where nobody can tell.
@@ -186,6 +187,20 @@ class Run:
         """The thumbnail as received, or None. A short clip may be downloaded before its cover."""
         event = await self._event("cover")
         return Path(event["file"]) if event["file"] else None
+
+    @property
+    def output(self) -> Output:
+        return self.child.output
+
+    @property
+    def group(self) -> int:
+        return self.child.pid
+
+    @asynccontextmanager
+    async def sound(self) -> AsyncIterator[Run]:
+        """The audio from its start, for one encoder."""
+        await self.look()
+        yield self
 
     async def look(self) -> None:
         """Correct `channels` and `ambisonic` by the audio's first bytes, where YouTube's word is not enough."""

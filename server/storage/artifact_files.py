@@ -1,7 +1,7 @@
 """One artifact on disk: `NAME.mp3` with its description `NAME.json`, and maybe `NAME.jpg`. All of this blocks.
 
-The MP3 comes last and goes first, so that a half-made artifact never looks whole. NAME is
-`{video_id}-{bitrate}-{token}`; a video id may begin with "-", so a name must never reach a command line bare.
+The MP3 comes last and goes first, so that a half-made artifact never looks whole. NAME is made
+by `artifact_names.py`; a video id may begin with "-", so a name must never reach a command line bare.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from ..filesystems import move, sync
 from ..jobs import Artifact, Media, Recipe
+from . import artifact_names
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 STAGING = ".staging"
 #: The version of the description beside each MP3.
 VERSION = 1
-
-_OWN_NAME = re.compile(r"(?P<video_id>[A-Za-z0-9_-]{11})-(?P<bitrate>[0-9]{2,3})-[0-9a-f]{16}\.(?:mp3|json|jpg|part)")
 
 
 def sweep(folder: Path) -> list[tuple[Artifact, int]]:
@@ -38,11 +36,10 @@ def sweep(folder: Path) -> list[tuple[Artifact, int]]:
     make_private(staging)
     for leftover in staging.iterdir():
         remove_tree(leftover)
-    ours = {path: match for path in folder.iterdir() if (match := _own_file(path))}
+    ours = {path: recipe for path in folder.iterdir() if (recipe := _recipe(path))}
     found: list[tuple[int, Artifact, int]] = []
     complete: set[Path] = set()
-    for path, match in ours.items():
-        recipe = Recipe(match["video_id"], int(match["bitrate"]))
+    for path, recipe in ours.items():
         if path.suffix == ".mp3" and (read := _read(path, recipe)) is not None:
             artifact, size = read
             complete |= _files(path)
@@ -76,8 +73,8 @@ def try_to_write(staging: Path) -> None:
         pass
 
 
-def _own_file(path: Path) -> re.Match[str] | None:
-    return _OWN_NAME.fullmatch(path.name) if path.is_file() else None
+def _recipe(path: Path) -> Recipe | None:
+    return artifact_names.recipe(path.name) if path.is_file() else None
 
 
 def _files(path: Path) -> set[Path]:

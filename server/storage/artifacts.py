@@ -21,7 +21,7 @@ from pathlib import Path
 from .. import completion
 from ..errors import DiskFull, JobError, unwritable
 from ..jobs import Artifact, Media, Recipe
-from . import artifact_files
+from . import artifact_files, artifact_names
 from .readers import Readers
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,15 @@ class Artifacts:
         self._reserve_bytes = reserve_bytes
         self._kept: dict[Path, _Kept] = {}  # least recently used first
         self._kept_bytes = 0
+        self._sources = 0  # bytes
         self._readers = Readers()
         self._disk = (0, 0)  # total and free bytes
         self._disk_asked: float | None = None
 
     @property
     def used_bytes(self) -> int:
-        """The size of all finished files, and of removed ones that are still read."""
-        return self._kept_bytes + self._readers.held_bytes
+        """The size of all finished files, of removed ones that are still read, and of sources that are kept."""
+        return self._kept_bytes + self._readers.held_bytes + self._sources
 
     async def open(self) -> list[Artifact]:
         """Make the folder, remove incomplete artifacts, and return the complete ones, oldest first.
@@ -93,12 +94,16 @@ class Artifacts:
         finally:
             await completion.finished(asyncio.to_thread(artifact_files.remove_tree, folder))
 
+    def count_source(self, size: int) -> None:
+        """Count `size` more bytes, or fewer if negative, of sources that are kept while something is made from them."""
+        self._sources += size
+
     async def publish(self, audio: Path, cover: Path | None, *, recipe: Recipe, media: Media) -> Artifact:
         """Give the finished `audio` (and `cover`) of a staging folder their final names, on disk for good.
 
         Raises DiskFull; then, and when cancelled, nothing under a final name remains.
         """
-        path = self._folder / f"{recipe.video_id}-{recipe.bitrate_kbps}-{secrets.token_hex(8)}.mp3"
+        path = self._folder / artifact_names.new(recipe)
         try:
             with _explained():
                 work = asyncio.to_thread(artifact_files.publish, audio, cover, path, recipe, media)
@@ -165,7 +170,7 @@ class Artifacts:
 
         Removed files that are still open do not count here: see `end_long_readers`.
         """
-        excess = self._kept_bytes - self._budget_bytes
+        excess = self._kept_bytes + self._sources - self._budget_bytes
         victims = []
         for kept in self._kept.values():
             if excess <= 0:

@@ -18,8 +18,8 @@ from server.jobs import Chapter
 
 FIELDS = {
     "conversion_id", "status", "progress", "download_url", "url", "video_id", "quality", "bitrate_kbps", "title",
-    "artist", "album", "duration", "chapters", "thumbnail_url", "source", "file_size", "created_at", "started_at",
-    "finished_at", "expires_at", "queue_position", "notice", "error",
+    "artist", "album", "duration", "clip", "chapters", "thumbnail_url", "source", "file_size", "created_at",
+    "started_at", "finished_at", "expires_at", "queue_position", "notice", "error",
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     assert (first["quality"], first["bitrate_kbps"]) == ("high", 320)
     unknown = ("title", "artist", "album", "duration", "thumbnail_url", "source", "file_size", "finished_at")
     assert [first[name] for name in (*unknown, "expires_at", "error")] == [None] * 10
-    assert first["chapters"] == []
+    assert (first["clip"], first["chapters"]) == (None, [])
 
     take = await api.studio.take("led-stages-")
     take.know(cover=b"a jpeg")
@@ -72,6 +72,23 @@ async def test_a_song_shows_its_album_and_its_chapters(api: Api) -> None:
         {"title": "Intro", "start": 0.0, "end": 4.5},
         {"title": "The rest", "start": 4.5, "end": 12.5},
     ]
+
+
+async def test_a_clip_shows_which_part_it_is_and_shares_its_work_with_the_same_part_only(api: Api) -> None:
+    body = {"url": watch("led-clip---"), "start": 65, "end": "2:30.5"}
+    first = (await api.post("/convert", body)).json
+    assert first["clip"] == {"start": 65.0, "end": 150.5}
+    take = await api.studio.take("led-clip---")
+    same = (await api.post("/convert", {**body, "start": "1:05", "end": 150.5})).json
+    whole = (await api.post("/convert", {"url": body["url"], "start": 0, "end": None})).json
+    assert whole["clip"] is None
+    take.grow(b"sound")
+    take.finish()
+    assert {(await api.status(one["conversion_id"], wait=50))["status"] for one in (first, same)} == {"completed"}
+    (again,) = (await api.post("/batch-convert", {"urls": [body["url"]], "start": 65, "end": 150.5})).json["jobs"]
+    assert again["status"] == "completed", "kept"
+    await api.studio.take("led-clip---", 2)
+    assert [take.job.recipe.clip is None for take in api.studio.takes] == [False, True]
 
 
 async def test_a_conversions_id_is_a_url_safe_secret_that_tells_nothing_of_the_video(api: Api) -> None:

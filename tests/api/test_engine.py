@@ -17,7 +17,7 @@ from server import errors, jobs
 from server.config import JobsConfig
 from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
-from server.jobs import Quality, Status
+from server.jobs import Order, Quality, Status
 from server.storage import replacement
 from server.storage.database import Database
 
@@ -292,7 +292,7 @@ async def test_the_table_is_bounded_and_makes_room_of_what_is_finished(start_api
     assert (await api.get(link(made[2]))).code == "CONVERSION_NOT_FOUND"
     assert (await api.get(link(made[3]))).status == 200
     with pytest.raises(errors.QueueFull):
-        await api.engine.submit("anna", [("led-waiting", Quality.HIGH)] * 98)
+        await api.engine.submit("anna", [Order("led-waiting", Quality.HIGH)] * 98)
     assert not any(one.finished for one in waiting), "what is not finished is never forgotten"
 
 
@@ -300,17 +300,17 @@ async def test_a_full_table_takes_from_the_key_that_has_the_most(start_api: Star
     api = await start_api(jobs=JobsConfig(slots=1, keep_conversions=100))
     annas = await api.made("some-video-")
     for _ in range(3):
-        await api.engine.submit("ben", [("some-video-", Quality.HIGH)] * 60)
+        await api.engine.submit("ben", [Order("some-video-", Quality.HIGH)] * 60)
     assert len(api.engine.table) == 100
     assert (await api.get(link(annas["conversion_id"]))).status == 200
 
 
 async def test_a_request_that_does_not_fit_the_table_takes_nothing_from_it(start_api: StartApi) -> None:
     api = await start_api(jobs=JobsConfig(slots=2, keep_conversions=100))
-    await api.engine.submit("ben", [("led-waiting", Quality.HIGH)] * 60)
+    await api.engine.submit("ben", [Order("led-waiting", Quality.HIGH)] * 60)
     made = [(await api.made(f"video-{n:05d}"))["conversion_id"] for n in range(20)]
     with pytest.raises(errors.QueueFull):
-        await api.engine.submit("ben", [("led-waiting", Quality.HIGH)] * 90)
+        await api.engine.submit("ben", [Order("led-waiting", Quality.HIGH)] * 90)
     assert [(await api.get(link(one))).status for one in made] == [200] * 20
 
 
@@ -346,7 +346,7 @@ async def test_many_conversions_of_one_file_expire_with_others_getting_their_tur
 ) -> None:
     monkeypatch.setattr(engine, "_STEP", 10)
     await api.made("some-video-")
-    many = await api.engine.submit("anna", [("some-video-", Quality.HIGH)] * 45)
+    many = await api.engine.submit("anna", [Order("some-video-", Quality.HIGH)] * 45)
     monkeypatch.setattr(api.app[ARTIFACTS], "_budget_bytes", 0)
     tidying = asyncio.create_task(api.engine.tidy())
     while not many[0].removed:

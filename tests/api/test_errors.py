@@ -164,6 +164,14 @@ async def test_a_body_that_is_no_object_is_refused(api: Api, path: str, value: A
         ({**GOOD, "quality": ""}, "INVALID_QUALITY", "quality"),
         ({**GOOD, "quality": 320}, "INVALID_REQUEST", '"quality" must be a string'),
         ({**GOOD, "quality": False}, "INVALID_REQUEST", '"quality" must be a string'),
+        ({**GOOD, "start": "soon"}, "INVALID_OPTION", '"start" must be a time'),
+        ({**GOOD, "start": -1}, "INVALID_OPTION", '"start"'),
+        ({**GOOD, "start": 1_000_000}, "INVALID_OPTION", '"start"'),
+        ({**GOOD, "end": "1:60"}, "INVALID_OPTION", '"end"'),
+        ({**GOOD, "end": 0.9}, "INVALID_OPTION", '"end" (0:00.9) must be at least 1 second after "start" (0:00)'),
+        ({**GOOD, "start": "1:05", "end": 65.999}, "INVALID_OPTION", '"start" (1:05)'),
+        ({**GOOD, "start": True}, "INVALID_REQUEST", '"start" must be a number of seconds or a string'),
+        ({**GOOD, "end": [7]}, "INVALID_REQUEST", '"end" must be a number of seconds or a string'),
     ],
 )
 async def test_a_field_that_will_not_do_is_named(api: Api, body: Any, code: str, said: str) -> None:
@@ -183,6 +191,7 @@ async def test_a_field_that_will_not_do_is_named(api: Api, body: Any, code: str,
         ({"urls": [watch("some-video-"), None, 7]}, "INVALID_REQUEST", ["urls[1]", "urls[2]"]),
         ({"urls": ["no", 7]}, "INVALID_REQUEST", ["urls[0]", "urls[1]"]),
         ({"urls": [watch("some-video-")], "quality": "x"}, "INVALID_QUALITY", ["quality"]),
+        ({"urls": [watch("some-video-")], "start": "x"}, "INVALID_OPTION", ["start"]),
     ],
 )
 async def test_a_batch_that_will_not_do_names_every_offender_and_queues_nothing(

@@ -17,6 +17,7 @@ from support.api import KEY, MEDIA, Api, content_of, link, serving
 
 from server import errors
 from server.access.keys import Key
+from server.clip import Clip
 from server.config import JobsConfig, LimitsConfig
 from server.conversions import records
 from server.conversions.fairqueue import FairQueue
@@ -93,6 +94,16 @@ def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
     assert (restored.changes, restored.odd) == ({}, []), "nothing to write"
 
 
+@pytest.mark.parametrize("clip", [Clip(65.0, 150.5), Clip(7.0)])
+def test_a_clip_comes_back_as_the_same_part_and_shares_only_with_it(clip: Clip) -> None:
+    rows = {"whole": row(), "clip": {**row(), "clip": dataclasses.asdict(clip)}}
+    artifact = dataclasses.replace(ARTIFACT, recipe=Recipe(VIDEO, 320, clip))
+    whole, part = again(rows, artifacts=[artifact]).conversions
+    assert (whole.job.recipe, whole.status) == (RECIPE, Status.QUEUED)
+    assert (part.job.recipe, part.status) == (artifact.recipe, Status.COMPLETED), "its file was published"
+    assert records.of([part])["clip"]["clip"] == dataclasses.asdict(clip)
+
+
 def test_what_was_under_way_is_queued_again_and_the_cut_attempt_is_not_counted() -> None:
     restored = again(records.of([conversion(Status.PROCESSING, attempt=1)]))
     (after,) = restored.conversions
@@ -146,6 +157,7 @@ def test_the_oldest_come_first() -> None:
 #: Wrong in every record, and in those of a failed one.
 WRONG: list[Any] = [
     {"status": "strange"}, {"status": []}, {"quality": None}, {"quality": {}}, {"owner": 7}, {"owner": "\ud800"},
+    {"clip": 7}, {"clip": {}}, {"clip": None}, {"clip": {"start": 2, "end": 1}}, {"clip": {"start": [], "end": 1}},
     {"video_id": "../../etc/x"}, {"video_id": "x" * 12}, {"video_id": None}, {"created_at": "yesterday"},
     {"created_at": 7}, {"created_at": "99999-01-01T00:00:00+00:00"}, {"created_at": "9999-12-31T23:59:59-23:00"},
     {"created_at": "0001-01-01T00:00:00"}, {"started_at": "0001-01-01T00:00:00+14:00"}, {"expires_at": None},

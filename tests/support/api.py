@@ -30,7 +30,7 @@ from server.gate import Gate
 from server.http import error_answer, server
 from server.http.context import ARTIFACTS, ENGINE
 from server.http.listener import listening_sockets
-from server.jobs import Artifact, Change, Conversion, Job, Media, Quality, Source
+from server.jobs import Artifact, Change, Conversion, Job, Media, Order, Quality, Source
 from server.storage.artifacts import Artifacts
 from support.waiting import SOON as SOON
 from support.waiting import eventually as eventually
@@ -270,7 +270,7 @@ class Api:
 
 async def submit(api: Api, video_id: str, owner: str = "anna") -> Conversion:
     """Accepted by the engine, without HTTP."""
-    (conversion,) = await api.engine.submit(owner, [(video_id, Quality.HIGH)])
+    (conversion,) = await api.engine.submit(owner, [Order(video_id, Quality.HIGH)])
     return conversion
 
 

@@ -155,9 +155,10 @@ class ServerProcess:
         finally:
             connection.close()
 
-    def convert(self, video_id: str, quality: str = "low") -> str:
+    def convert(self, video_id: str, quality: str = "low", **options: Any) -> str:
         """The id of an accepted conversion."""
-        answer = self.request("POST", "/convert", {"url": f"https://youtu.be/{video_id}", "quality": quality})
+        body = {"url": f"https://youtu.be/{video_id}", "quality": quality, **options}
+        answer = self.request("POST", "/convert", body)
         assert answer.status == 200, answer.body
         return str(answer.json["conversion_id"])
 

@@ -15,6 +15,7 @@ from server.config import AudioConfig, Config, YtdlpConfig
 from server.jobs import Artifact, Job, Recipe
 from server.media import authorities, forking, ytdlp
 from server.media.exits import Exits, exits_of
+from server.media.kept_sources import KeptSources
 from server.media.pipeline import Pipeline
 from server.offline import catalogue, media, offline_youtube
 from server.offline.behaviours import Reserved
@@ -99,8 +100,8 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
         await asyncio.to_thread(authorities.make_ca_bundle, youtube.ca_file, bundle)
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
-        pipeline = Pipeline(
-            config, artifacts, FFMPEG, folder / "cache", bundle, Exits(exits_of(config), 0), lambda *_: None
-        )
+        sources = KeptSources(artifacts)
+        exits = Exits(exits_of(config), 0)
+        pipeline = Pipeline(config, artifacts, FFMPEG, folder / "cache", bundle, exits, lambda *_: None, sources)
         yield Workshop(pipeline, youtube_folder / "clips")
         assert not list((folder / "downloads" / ".staging").iterdir())

@@ -24,9 +24,10 @@ import pytest
 from conftest import SmallDisk
 
 from server import filesystems
+from server.clip import Clip
 from server.errors import DiskFull
 from server.jobs import Artifact, Chapter, Media, Recipe, Source
-from server.storage import artifact_files
+from server.storage import artifact_files, artifact_names
 from server.storage import artifacts as artifacts_module
 from server.storage.artifacts import Artifacts
 from server.storage.readers import GRACE
@@ -58,14 +59,18 @@ async def found(folder: Path) -> list[Artifact]:
 
 
 async def publish(
-    artifacts: Artifacts, content: bytes = b"audio", cover: bytes | None = None, media: Media = MEDIA
+    artifacts: Artifacts,
+    content: bytes = b"audio",
+    cover: bytes | None = None,
+    media: Media = MEDIA,
+    recipe: Recipe = RECIPE,
 ) -> Artifact:
     async with artifacts.staging() as staging:
         audio, picture = staging / "audio.part", staging / "cover.part"
         audio.write_bytes(content)
         if cover is not None:
             picture.write_bytes(cover)
-        return await artifacts.publish(audio, None if cover is None else picture, recipe=RECIPE, media=media)
+        return await artifacts.publish(audio, None if cover is None else picture, recipe=recipe, media=media)
 
 
 def names(folder: Path) -> set[str]:
@@ -99,6 +104,35 @@ async def test_a_restart_knows_all_tags(tmp_path: Path) -> None:
     artifact = await publish(await opened(tmp_path), media=SONG)
     assert await found(tmp_path) == [artifact]
     assert artifact.media == SONG
+
+
+@pytest.mark.parametrize("clip", [None, Clip(65.0, 150.5), Clip(0.001), Clip(0.0, 999_999.999)])
+def test_a_name_says_what_was_made(clip: Clip | None) -> None:
+    recipe = Recipe("-a_b-12_34-", 128, clip)
+    assert artifact_names.recipe(artifact_names.new(recipe)) == recipe
+
+
+@pytest.mark.parametrize("part", ["65000", "65000-150500", "150500_65000", "65000_65000", "_5", "1000000000_", "x_y"])
+def test_a_name_that_nothing_is_published_under_is_not_ours(part: str) -> None:
+    assert artifact_names.recipe(f"{VIDEO}-320-{part}-0123456789abcdef.mp3") is None
+
+
+async def test_a_restart_knows_which_part_a_file_is(tmp_path: Path) -> None:
+    media = dataclasses.replace(MEDIA, clip=Clip(65.0, 150.5), part="1:05–2:30.5")
+    artifact = await publish(await opened(tmp_path), media=media, recipe=Recipe(VIDEO, 320, Clip(65.0, 150.5)))
+    assert await found(tmp_path) == [artifact]
+
+
+async def test_sources_count_against_the_budget_while_they_are_kept(tmp_path: Path) -> None:
+    artifacts = await opened(tmp_path)
+    old, new = await publish(artifacts), await publish(artifacts)
+    artifacts = Artifacts(tmp_path, budget_bytes=artifacts.used_bytes)
+    assert await artifacts.open() == [old, new] and artifacts.over_budget() == []
+    before = artifacts.used_bytes
+    artifacts.count_source(1)
+    assert artifacts.used_bytes == before + 1 and artifacts.over_budget() == [old]
+    artifacts.count_source(-1)
+    assert artifacts.used_bytes == before and artifacts.over_budget() == []
 
 
 async def test_what_an_earlier_version_published_is_kept(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from support.api import link, serving
 from support.description import SCHEMAS, SPEC, documented_codes, resolved, validate
 
 from server import __version__, errors, youtube_url
+from server.clip import LONGEST
 from server.config import Config, JobsConfig, LimitsConfig
-from server.http import api, events, request_body
+from server.http import api, events, request_body, request_options
 from server.jobs import Quality, Status
 from server.media import id3
 
@@ -168,6 +169,9 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     assert SCHEMAS["QualityOrDefault"]["enum"] == [*SCHEMAS["Quality"]["enum"], None]
     assert SCHEMAS["Conversion"]["properties"]["bitrate_kbps"]["enum"] == [one.bitrate_kbps for one in Quality]
     assert SCHEMAS["BatchRequest"]["properties"]["urls"]["maxItems"] == JobsConfig().max_batch
+    for end in ("ClipStart", "ClipEnd"):
+        assert SCHEMAS[end]["pattern"] == request_options.TIME.pattern
+        assert SCHEMAS[end]["exclusiveMaximum"] == LONGEST
     assert SCHEMAS["VideoUrl"]["maxLength"] == youtube_url.MAX_LENGTH
     assert SCHEMAS["Conversion"]["properties"]["chapters"]["maxItems"] == id3.MOST_CHAPTERS
     limit = next(one for one in SPEC["paths"]["/status"]["get"]["parameters"] if one.get("name") == "limit")["schema"]

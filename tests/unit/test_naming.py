@@ -50,6 +50,12 @@ def test_a_song_is_named_after_itself_and_a_video_after_its_title(media: Media, 
     assert naming.stem(naming.DEFAULT, media, VIDEO) == name
 
 
+def test_a_clips_name_ends_with_its_part_however_long_its_title() -> None:
+    assert named(naming.DEFAULT, part="1:05–2:30.5") == "Someone – A Song (1.05–2.30.5)"
+    name = named("{title}", PLAIN, title="夜" * 300, part="1:05–2:30")
+    assert name.endswith("夜 (1.05–2.30)") and LONGEST_NAME - 3 < len(name.encode()) <= LONGEST_NAME
+
+
 @pytest.mark.parametrize(
     ("template", "of_a_song", "of_a_video"),
     [

@@ -1,0 +1,58 @@
+"""What a request may ask for beside a video and a quality: the clip. Pure functions over the body's fields."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .. import errors
+from ..clip import LONGEST, SHORTEST, Clip, clock, milliseconds
+
+#: `m:ss`, `h:mm:ss` or seconds, each also with a fraction. The description has the same pattern.
+TIME = re.compile(r"^(?:(?:[0-9]{1,2}:[0-5][0-9]|[0-9]{1,4}):[0-5][0-9]|[0-9]{1,6})(?:\.[0-9]{1,9})?$")
+
+
+def clip(fields: dict[str, Any]) -> Clip | None:
+    """The requested part; None for the whole video. Raises InvalidRequest or InvalidOption."""
+    start, end = _time(fields, "start"), _time(fields, "end")
+    if not start and end is None:
+        return None
+    found = Clip.between(start or 0, end)
+    if end is not None and end - (start or 0) < milliseconds(SHORTEST):
+        raise errors.InvalidOption(
+            f'"end" ({clock(end / 1000)}) must be at least {SHORTEST:g} second after "start" ({clock(found.start)}).'
+        )
+    return found
+
+
+def _time(fields: dict[str, Any], name: str) -> int | None:
+    """Milliseconds; absent and null are None."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise errors.InvalidRequest(f'"{name}" must be a number of seconds or a string, not {kind(value)}.')
+    seconds = _read(value) if isinstance(value, str) else value
+    if seconds is None or not 0 <= seconds < LONGEST:
+        raise errors.InvalidOption(
+            f'"{name}" must be a time in the video: seconds from 0, such as 65.5, or "m:ss", or "h:mm:ss.fff".'
+        )
+    return min(milliseconds(seconds), milliseconds(LONGEST) - 1)
+
+
+def _read(text: str) -> float | None:
+    """Seconds; None if `text` is no time."""
+    if not TIME.fullmatch(text):
+        return None
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, for messages."""
+    for type_, name in ((bool, "true or false"), (dict, "an object"), (list, "an array"), (str, "a string")):
+        if isinstance(value, type_):
+            return name
+    return "null" if value is None else "a number"
