@@ -13,7 +13,7 @@ from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_numb
 from ..config_file import load
 from ..installation import program
 from ..printable import printable
-from . import demo, doctor, keys, offline_mode, serve, update, version
+from . import demo, doctor, keys, offline_mode, serve, streams, update, version
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,12 +68,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    whole = parser()
-    arguments = whole.parse_args(argv)
-    if arguments.tools and not arguments.version:
-        whole.error("-v goes with --version")
-    if arguments.command is None and not arguments.version:
-        whole.error("the following arguments are required: COMMAND")
+    """Run the command line; the exit status. What cannot be printed ends no command in its middle."""
+    with streams.kept() as output:
+        whole = parser()
+        arguments = whole.parse_args(argv)
+        if arguments.tools and not arguments.version:
+            whole.error("-v goes with --version")
+        if arguments.command is None and not arguments.version:
+            whole.error("the following arguments are required: COMMAND")
+        ended = _run(arguments)
+        output.flush()
+        return ended if arguments.command == "serve" else streams.status(output, ended)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.version:
             return version.run(tools=arguments.tools)

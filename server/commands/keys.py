@@ -7,6 +7,7 @@ import sys
 
 from ..access import key_file
 from ..config import Config, ConfigError
+from . import streams
 
 #: The message after each `keys` command.
 DONE = {
@@ -23,7 +24,11 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     try:
         if arguments.action == "create":
             limits = {f"per_{w}": getattr(arguments, f"per_{w}") for w in ("minute", "hour", "day")}
-            print(key_file.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None}))
+            plain = key_file.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None})
+            print(plain, flush=True)
+            if streams.is_lost():
+                key_file.delete(path, arguments.name)
+                raise ConfigError("the key was not made, since it could not be shown")
         elif arguments.action == "list":
             if not (lines := key_file.listing(path)):
                 make_one = key_file.command(config, "create NAME")
