@@ -225,19 +225,19 @@ async def _update() -> None:
         log.info("the daily update: %s", " | ".join(said.decode(errors="replace").splitlines()))
 
 
-async def _tools(config: Config) -> tuple[str, ytdlp.Versions, Path | None, Path]:
+async def _tools(config: Config) -> tuple[str, ytdlp.Versions, authorities.CaBundle | None, Path]:
     """ffmpeg, the versions of yt-dlp, the bundle of authorities and yt-dlp's cache; each proven to work. May raise."""
     ytdlp.preload(config)
     cache = config.storage.state / "yt-dlp-cache"
     ca_bundle = None
     if config.ytdlp.ca_file:
-        ca_bundle = config.storage.state / "authorities.pem"
-        await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, ca_bundle)
-    path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
+        path = config.storage.state / "authorities.pem"
+        ca_bundle = await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, path)
+    ffmpeg_path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
     for _, own in configurations(config):
         if own.ytdlp.args != config.ytdlp.args:
             await ytdlp.check(own, cache)
-    return path, versions, ca_bundle, cache
+    return ffmpeg_path, versions, ca_bundle, cache
 
 
 @asynccontextmanager

@@ -104,8 +104,7 @@ def authority(config: Config) -> Iterator[Finding]:
     if config.ytdlp.ca_file is None:
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as name:
-            authorities.make_ca_bundle(config.ytdlp.ca_file, Path(name) / "bundle.pem")
+        authorities.read(config.ytdlp.ca_file)
     except ConfigError as error:
         yield Finding(PROBLEM, "authority", f"{error}. Correct [ytdlp] ca_file.")
     else:

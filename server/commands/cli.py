@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. What cannot be printed ends no command in its middle."""
+    os.umask(os.umask(0o077) | 0o002)  # whatever it was: no file is for everybody to write
     with streams.kept() as output:
         whole = parser()
         arguments = whole.parse_args(argv)

@@ -156,14 +156,19 @@ async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Fin
     except errors.InvalidUrl as error:
         return Finding(PROBLEM, "conversion", error.message)
     stages: list[tuple[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as name:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-")
+    except OSError as error:
+        text = f"not tried: no temporary folder can be made: {error.strerror}. Name one with TMPDIR."
+        return Finding(PROBLEM, "conversion", text)
+    with temporary as name:
         folder = Path(name)
         artifacts = Artifacts(folder / "downloads", budget_bytes=config.storage.disk_budget_mb << 20)
         await artifacts.open()
         bundle = None
         if config.ytdlp.ca_file:
-            bundle = folder / "authorities.pem"
-            await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, bundle)
+            path = folder / "authorities.pem"
+            bundle = await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, path)
         convert: Callable[[Job], Awaitable[object]] = Pipeline(
             config,
             artifacts,

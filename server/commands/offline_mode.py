@@ -84,7 +84,10 @@ async def _folder(given: Path | None) -> AsyncIterator[Path]:
             raise ConfigError(f"--state {given}: {error.strerror}") from error
         yield Path.cwd() / given
         return
-    folder = Path(tempfile.mkdtemp(prefix="ytmp3d-offline-"))  # not in a thread: cancelled, nobody would know of it
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="ytmp3d-offline-"))  # not in a thread: cancelled, nobody would know of it
+    except OSError as error:
+        raise ConfigError(f"no temporary folder can be made: {error.strerror}. Name one with TMPDIR") from error
     try:
         yield folder
     finally:

@@ -43,7 +43,7 @@ class Pipeline:
     artifacts: Artifacts
     ffmpeg: str
     cache: Path
-    ca_bundle: Path | None
+    ca_bundle: authorities.CaBundle | None
     exits: Exits
     observe: Callable[[str, float], None]
     sources: KeptSources
@@ -79,8 +79,8 @@ class Pipeline:
     async def _convert(self, job: Job, folder: Path) -> Artifact:
         clock = _Stages(job, self.observe)
         clip = job.recipe.clip
-        if self.ca_bundle and self.config.ytdlp.ca_file:
-            await asyncio.to_thread(authorities.restore_ca_bundle, self.config.ytdlp.ca_file, self.ca_bundle)
+        if self.ca_bundle:
+            await asyncio.to_thread(self.ca_bundle.restore)
         async with self._source(job, folder) as source:
             media = await source.media()
             job.media = media = clipping.media(media, clip, source.expectation) if clip else media
@@ -122,7 +122,7 @@ class Pipeline:
             job.video_id,
             folder=folder,
             cache=self.cache,
-            ca_bundle=self.ca_bundle,
+            ca_bundle=self.ca_bundle.path if self.ca_bundle else None,
             cookies=way.cookies,
             name=str(job),
         )

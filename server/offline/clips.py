@@ -102,9 +102,9 @@ class Studio:
         return f"{digest[:32]}.{suffix}"
 
     def _once(self, name: str, make: Make) -> asyncio.Task[Path]:
-        task = self._tasks.get(name)
-        if task is None:
-            task = asyncio.create_task(self._keep(self._folder / name, make), name=f"offline clip {name}")
+        task, path = self._tasks.get(name), self._folder / name
+        if task is None or (task.done() and not path.exists()):  # somebody may have emptied the folder
+            task = asyncio.create_task(self._keep(path, make), name=f"offline clip {name}")
             self._tasks[name] = task
             task.add_done_callback(lambda done: self._forget_failed(name, done))
         return task
@@ -116,6 +116,7 @@ class Studio:
     async def _keep(self, path: Path, make: Make) -> Path:
         if await asyncio.to_thread(path.exists):
             return path
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.part")  # servers may share the folder
         await make(partial)
         await asyncio.to_thread(_move, partial, path)

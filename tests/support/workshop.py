@@ -96,8 +96,8 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
     async with offline_youtube(youtube_folder, FFMPEG) as youtube:
         reached = YtdlpConfig(args=("--socket-timeout", "5"), proxy=youtube.proxy, ca_file=youtube.ca_file)
         config = dataclasses.replace(Config(), ytdlp=reached)
-        bundle = folder / "authorities.pem"
-        await asyncio.to_thread(authorities.make_ca_bundle, youtube.ca_file, bundle)
+        path = folder / "authorities.pem"
+        bundle = await asyncio.to_thread(authorities.make_ca_bundle, youtube.ca_file, path)
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
         sources = KeptSources(artifacts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import re
 import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from server.commands import doctor
 from server.commands.checks import OK, PROBLEM, WARNING, Finding
 from server.config import Config, ServerConfig
 from server.media import readiness, ytdlp
+from server.media.exits import exits_of
 from server.offline import offline_youtube
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -152,6 +155,19 @@ async def test_no_key_is_a_problem_where_others_can_reach_the_server(tmp_path: P
     assert finding.level == PROBLEM and "python -m server keys create NAME" in finding.text
     key_file.create(config.keys_file, "me", {})
     assert only(await gathered(doctor._keys(config))) == Finding(OK, "keys", str(config.keys_file))
+
+
+# ---- surroundings
+
+
+async def test_a_conversion_without_a_temporary_folder_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    way = exits_of(Config())[0]
+    finding = await doctor._convert(Config(), "https://youtu.be/dQw4w9WgXcQ", FFMPEG, way)
+    assert finding.level == PROBLEM and "Name one with TMPDIR" in finding.text
 
 
 # ---- tools

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import NewServer, SmallDisk
+from support.disks import MEBIBYTE, fill
 from support.serverprocess import Answer, ServerProcess, link, open_files, until
 
 pytestmark = [
@@ -23,18 +23,6 @@ pytestmark = [
 ]
 
 SLOW = "x-slow-----"
-MEBIBYTE = 1 << 20
-
-
-def fill(disk: Path) -> None:
-    """To the last byte, also where something is being removed meanwhile."""
-    with (disk / "filler").open("ab", buffering=0) as filler:
-        for size in (MEBIBYTE, 4096, 1):
-            try:
-                while True:
-                    filler.write(bytes(size))
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
 
 
 def post(server: ServerProcess, video: str) -> Answer:

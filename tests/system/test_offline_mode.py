@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import requests
 from support.commandline import Here, Started, started, ytmp3d
 from support.serverprocess import ROOT
 from support.waiting import until
+
+from server.commands import offline_mode
+from server.config import Config, ConfigError
 
 #: Where a mode may be known: what starts it, and what it is configured by.
 MAY_KNOW = {"cli.py", "serve.py", "demo.py", "config.py"}
@@ -67,6 +72,16 @@ def test_a_server_that_cannot_start_leaves_nothing(short: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == f"ytmp3d: cannot listen on 127.0.0.1:{port}: Address already in use\n"
     assert files(short) == {"cwd", "home", "tmp"}
+
+
+async def test_without_a_temporary_folder_it_says_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: str) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(ConfigError, match=r"no temporary folder can be made: No usable .* Name one with TMPDIR"):
+        async with offline_mode.offline_server(Config()):
+            pass
 
 
 def test_a_state_folder_is_found_again(tmp_path: Path) -> None:

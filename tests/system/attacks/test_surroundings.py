@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import NewServer, SmallDisk
+from support.commandline import started
+from support.disks import fill
 from support.refusals import refusing
 from support.serverprocess import ServerProcess, until
 
@@ -162,3 +165,98 @@ def test_a_disk_that_goes_while_jobs_run_takes_no_accepted_work_along(disk: Path
     for conversion in accepted:
         assert server.finished(conversion)["status"] == "completed"
     assert server.finished(server.convert("one-more-vi"))["status"] == "completed"
+
+
+# ---- a full disk
+
+
+@pytest.mark.parametrize(
+    ("full", "ends", "ready"), [("state", "completed", 503), ("downloads", "failed", 503), ("tmp", "completed", 200)]
+)
+def test_one_full_folder_loses_nothing_and_recovers(
+    new_server: NewServer, small_disk: SmallDisk, tmp_path: Path, full: str, ends: str, ready: int
+) -> None:
+    disk = small_disk(16 * 1024)
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / full).symlink_to(disk)
+    server = new_server()
+    server.start()
+    done = server.convert("plain-video")
+    assert server.finished(done)["status"] == "completed"
+    at_work = running(server)
+    fill(disk)
+    ended = server.finished(at_work)
+    assert ended["status"] == ends
+    if ends == "failed":
+        assert ended["error"]["code"] == "DISK_FULL"
+
+    def post() -> int:
+        return server.request("POST", "/convert", {"url": "https://youtu.be/another-one", "quality": "low"}).status
+
+    def is_told() -> bool:
+        fill(disk)
+        return post() == ready
+
+    until(is_told)
+    until(lambda: server.request("GET", "/readyz").status == ready)
+    assert server.download(done)
+    (disk / "filler").unlink()
+    until(lambda: post() == 200 and server.request("GET", "/readyz").status == 200, what="it recovers")
+    accepted = server.convert("another-one")
+    server.kill()
+    server.start()
+    assert server.download(done)
+    assert server.status(at_work)["status"] == ends
+    assert server.finished(accepted)["status"] == "completed"
+
+
+# ---- the temporary folder, the environment, odd paths
+
+
+def test_an_emptied_temporary_folder_fails_no_conversion(tmp_path: Path) -> None:
+    """Offline mode has everything there unless a folder is named."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with started(tmp_path / "offline", "--offline", TMPDIR=str(temporary)) as server:
+        assert server.convert("plain-video")["status"] == "completed"
+        for found in temporary.iterdir():
+            shutil.rmtree(found)
+        for video in ("another-one", "plain-video"):
+            converted = server.convert(video)
+            assert converted["status"] == "completed", converted
+            assert len(server.download(converted)) == converted["file_size"]
+
+
+@pytest.mark.parametrize(
+    ("place", "prepare", "environment"),
+    [
+        ('a folder with "quotes" & 100%?#', "umask 000; unset HOME", {"LC_ALL": "C", "PYTHONUTF8": "0"}),
+        ("Größe 音楽 🎵", "umask 077", {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"}),
+        ("x" * 100 + "/" + "y" * 100, "umask 022", {"HOME": "/proc", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}),
+        ("linked", "umask 027; ulimit -c 0", {"LC_ALL": "POSIX"}),
+    ],
+    ids=["quotes, umask 000, no HOME", "Unicode, umask 077, no TMPDIR", "200 characters", "linked folders"],
+)
+def test_odd_folders_and_environments_are_good_enough(
+    new_server: NewServer, tmp_path: Path, place: str, prepare: str, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / place
+    if place == "linked":
+        (tmp_path / "real").mkdir()
+        folder.symlink_to(tmp_path / "real")
+    folder.mkdir(parents=True, exist_ok=True)
+    server = new_server(folder=folder, **environment)
+    inner = " ".join(map(shlex.quote, server.interpreter))
+    server.interpreter = ["bash", "-c", f'{prepare}; exec {inner} "$@"', "bash"]
+    server.start()
+    done = server.finished_with_cover("plain-video", "low")
+    assert len(server.download(done["conversion_id"])) == done["file_size"]
+    accepted = server.convert("another-one")
+    server.kill()
+    server.start()
+    assert server.finished(accepted)["status"] == "completed"
+    assert server.request("GET", "/readyz").json["problems"] == []
+    written = [
+        path for path in folder.rglob("*") if not path.is_symlink() and not path.is_relative_to(folder / "youtube")
+    ]
+    assert [path for path in written if path.stat().st_mode & 0o002] == [], "none is for everybody to write"
