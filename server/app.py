@@ -59,6 +59,7 @@ ROUTES = (
     ("POST", "/convert", api.convert),
     ("POST", "/batch-convert", api.batch_convert),
     ("GET", "/status", api.list_own),
+    ("DELETE", "/status", api.clear),
     ("GET", "/status/{conversion_id}", api.status),
     ("DELETE", "/status/{conversion_id}", api.delete),
     ("GET", "/status/{conversion_id}/events", events.of_one),

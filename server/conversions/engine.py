@@ -38,8 +38,12 @@ STATE_REFUSED = "The server cannot write down new conversions now. Try again lat
 _TIDY_EVERY = 5.0
 #: Conversions that expire before other tasks get a turn.
 _STEP = 200
-#: Jobs that end before other tasks get a turn.
+#: Jobs that end, or conversions that are removed on request, before other tasks get a turn.
 _FEW = 10
+#: Rows that are written at once for a request to clear many.
+_ROWS = 40
+#: Files being removed at a time for one request to clear many.
+_FILES = 50
 
 
 class Engine:
@@ -149,6 +153,41 @@ class Engine:
 
     async def remove(self, conversion: Conversion) -> None:
         """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""
+        await self._write_removal(self._take_away(conversion))
+
+    async def clear(self, owner: str, statuses: Collection[Status]) -> int:
+        """Do as `remove` with each of the owner's conversions that has one of `statuses`. Returns how many.
+
+        Each is decided on once, so a conversion that this cancels stays in the list as cancelled.
+        """
+        count, place = 0, None
+        unwritten: dict[str, Record | None] = {}
+        try:
+            while some := self.table.older(owner, place, _FEW):
+                place = some[-1].place
+                for conversion in some:
+                    if conversion.status in statuses:
+                        unwritten |= self._take_away(conversion)
+                        count += 1
+                if len(unwritten) >= _ROWS:
+                    changes, unwritten = unwritten, {}
+                    await self._write_removal(changes)
+                await self.workers.caught_up(_FILES)
+                await asyncio.sleep(0)
+        except BaseException:
+            self._state.note(records.TABLE, unwritten)
+            raise
+        await self._write_removal(unwritten)
+        return count
+
+    async def _write_removal(self, changes: dict[str, Record | None]) -> None:
+        try:
+            await self._state.commit(records.TABLE, changes)
+        except OSError:
+            self._state.note(records.TABLE, changes)  # on a full disk a removal must still go through
+
+    def _take_away(self, conversion: Conversion) -> dict[str, Record | None]:
+        """Cancel or forget it. Returns what the state must be told."""
         if conversion.finished:
             conversion.removed = True
             self._forget(conversion)
@@ -158,11 +197,7 @@ class Engine:
             self._leave(conversion)
             self._metrics.ended(Status.CANCELLED, "", 1)
         self.table.changed(conversion)
-        changes = {conversion.id: None} if conversion.removed else records.of([conversion])
-        try:
-            await self._state.commit(records.TABLE, changes)
-        except OSError:
-            self._state.note(records.TABLE, changes)  # on a full disk a removal must still go through
+        return {conversion.id: None} if conversion.removed else dict(records.of([conversion]))
 
     async def run_forever(self) -> None:
         """Start waiting jobs whenever a slot is free, and expire old ones. Runs until it is cancelled."""

@@ -133,6 +133,11 @@ class Workers:
         self._endings.add(task)
         task.add_done_callback(ended)
 
+    async def caught_up(self, most: int) -> None:
+        """Return once at most so many tasks of `await_later` are left."""
+        while len(self._endings) > most:
+            await asyncio.wait(self._endings, return_when=asyncio.FIRST_COMPLETED)
+
     async def drain(self, grace: float) -> None:
         """Let running jobs end within `grace` seconds, cancel the rest, and wait for all tasks."""
         running = {self._lives[job] for job in self._busy if job in self._lives}

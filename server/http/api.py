@@ -27,6 +27,8 @@ from .representation import to_bytes
 MAX_WAIT = 60
 #: Conversions on one page of `GET /status`.
 DEFAULT_PAGE, MAX_PAGE = 50, 100
+#: The statuses that can be cleared. What runs is cancelled one by one.
+CLEARABLE = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.QUEUED)
 #: Conversions examined before other tasks get a turn.
 _STEP = 500
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
@@ -87,6 +89,23 @@ async def list_own(request: web.Request) -> web.Response:
     page, rest = found[:limit], found[limit:]
     following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
     return _json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
+
+
+async def clear(request: web.Request) -> web.Response:
+    """`DELETE /status`"""
+    key = admit(request)
+    statuses = _clearable(",".join(request.query.getall("status", [])))
+    removed = await request.app[ENGINE].clear(key.name, statuses)
+    return _json(b'{"removed":%d}' % removed)
+
+
+def _clearable(text: str) -> set[Status]:
+    wanted = text.split(",")
+    if not set(wanted) <= {one.value for one in CLEARABLE}:
+        raise errors.InvalidRequest(
+            f'"status" must be one or several of {", ".join(CLEARABLE)}, with commas between them.'
+        )
+    return {Status(one) for one in wanted}
 
 
 def own(request: web.Request, key: Key) -> Conversion:

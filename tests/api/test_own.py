@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import StartApi
-from support.api import KEY, OTHER, SOON, Answer, Api, job_of, link, waited_for, watch
+from support.api import KEY, OTHER, SOON, Answer, Api, eventually, job_of, link, serving, waited_for, watch
 
 from server import errors, jobs
 from server.config import JobsConfig
@@ -250,6 +251,114 @@ async def test_cancelling_twice_at_once_is_once(api: Api) -> None:
     await api.studio.take("led-running")
     answers = await asyncio.gather(*(api.request("DELETE", f"/status/{conversion_id}") for _ in range(5)))
     assert {answer.status for answer in answers} <= {200, 404}
+
+
+# ---- clear many
+
+
+async def cleared(api: Api, statuses: str, key: str = KEY) -> int:
+    answer = await api.request("DELETE", f"/status?status={statuses}", key=key)
+    assert answer.status == 200, answer
+    assert answer.json.keys() == {"removed"}
+    return int(answer.json["removed"])
+
+
+async def one_of_each(api: Api) -> dict[str, str]:
+    """The id of one conversion of each status. There is one slot."""
+    completed = (await api.made("some-video-"))["conversion_id"]
+    failed = (await api.convert("led-failing"))["conversion_id"]
+    (await api.studio.take("led-failing")).fail(errors.VideoPrivate())
+    await api.status(failed, wait=50)
+    processing = (await api.convert("led-running"))["conversion_id"]
+    await api.studio.take("led-running")
+    cancelled = (await api.convert("led-cancell"))["conversion_id"]
+    await delete(api, cancelled)
+    queued = (await api.convert("led-waiting"))["conversion_id"]
+    return {
+        "completed": completed, "failed": failed, "processing": processing, "cancelled": cancelled, "queued": queued,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("statuses", ["completed", "failed", "cancelled", "completed,failed", "failed,failed"])
+async def test_all_of_a_status_are_removed_in_one_request_and_nothing_else(start_api: StartApi, statuses: str) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    made = await one_of_each(api)
+    gone = set(statuses.split(","))
+    assert await cleared(api, statuses) == len(gone)
+    assert set(ids(await api.get("/status"))) == {made[one] for one in made if one not in gone}
+    assert await cleared(api, statuses) == 0
+
+
+async def test_what_waits_is_cancelled_and_stays_to_be_seen(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=1))
+    made = await one_of_each(api)
+    assert await cleared(api, "queued,cancelled") == 2
+    assert (await api.status(made["queued"]))["status"] == "cancelled"
+    assert (await api.get(f"/status/{made['cancelled']}")).code == "CONVERSION_NOT_FOUND"
+    assert (await api.status(made["processing"]))["status"] == "processing"
+    assert len(api.engine.queue) == 0
+
+
+async def test_nobody_elses_are_cleared_and_shared_files_stay(api: Api) -> None:
+    folder = api.app[ARTIFACTS]._folder
+    await api.made("some-video-")
+    theirs = await api.made("some-video-", key=OTHER)
+    assert await cleared(api, "completed") == 1
+    assert (await api.get(link(theirs["conversion_id"]))).status == 200
+    assert await cleared(api, "completed", OTHER) == 1
+    await eventually(lambda: not list(folder.glob("*.mp3")))
+
+
+async def test_many_are_cleared_with_others_getting_their_turn(
+    start_api: StartApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_FILES", 3)
+    api = await start_api(jobs=JobsConfig(slots=1, backlog=10_000, max_batch=1000))
+    await api.post("/batch-convert", {"urls": [watch(f"video-{n:05d}") for n in range(40)]})
+    await eventually(lambda: not api.engine.table.unfinished("anna"))
+    await api.convert("led-running")
+    await api.studio.take("led-running")
+    await api.post("/batch-convert", {"urls": [watch(f"led-a{n:06d}") for n in range(1000)]})
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(others())
+    assert await api.engine.clear("anna", {jobs.Status.COMPLETED, jobs.Status.QUEUED}) == 1040
+    counting.cancel()
+    assert turns >= 1040 / engine._FEW
+    assert [one.status for one in api.engine.table.older("anna", None, 2000)].count(jobs.Status.CANCELLED) == 1000
+
+
+async def test_what_is_cleared_stays_so_after_a_restart(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        kept = (await api.made("some-video-", key=OTHER))["conversion_id"]
+        for n in range(25):
+            await api.made(f"video-{n:05d}")
+        assert await cleared(api, "completed") == 25
+    async with serving(tmp_path) as api:
+        assert ids(await api.get("/status")) == []
+        assert ids(await api.get("/status", key=OTHER)) == [kept]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?status=", "?status=processing", "?status=completed,", "?status=done", "?status=completed,%20failed"]
+)
+async def test_what_to_clear_must_be_said(api: Api, query: str) -> None:
+    await api.made("some-video-")
+    answer = await api.request("DELETE", f"/status{query}")
+    assert (answer.status, answer.code) == (400, "INVALID_REQUEST") and '"status"' in answer.message
+    assert len(ids(await api.get("/status"))) == 1
+
+
+async def test_clearing_twice_at_once_removes_each_once(api: Api) -> None:
+    for n in range(30):
+        await api.made(f"video-{n:05d}")
+    assert sum(await asyncio.gather(*(cleared(api, "completed") for _ in range(4)))) == 30
 
 
 # ---- asking again safely

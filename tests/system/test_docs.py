@@ -123,6 +123,15 @@ def test_the_example_cancels(server: ServerProcess, tmp_path: Path, language: st
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_the_example_clears_many(server: ServerProcess, tmp_path: Path, language: str) -> None:
+    failed = server.convert("x-private--")
+    assert server.finished(failed)["status"] == "failed"
+    removed, _, rest = printed(server, tmp_path, language, "clear").partition(" ")
+    assert '"removed":' in removed if language == "curl" else (int(removed) >= 1 and rest == "removed\n")
+    assert server.request("GET", f"/status/{failed}").status == 404
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_follows_one_conversion_to_its_end(server: ServerProcess, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "conversionEvents", server.convert(f"seen{language[:7]:-<7}"))
     assert "completed" in output

@@ -155,7 +155,16 @@ def test_every_parameter_and_field_says_what_it_is() -> None:
         assert operation["summary"] and operation["description"], path
         for parameter in operation.get("parameters", []):
             assert resolved(parameter)["description"], (path, parameter)
-    for name in ("ConvertRequest", "BatchRequest", "Conversion", "ConversionPage", "JobError", "Source", "Chapter"):
+    for name in (
+        "Cleared",
+        "ConvertRequest",
+        "BatchRequest",
+        "Conversion",
+        "ConversionPage",
+        "JobError",
+        "Source",
+        "Chapter",
+    ):
         for field, schema in SCHEMAS[name]["properties"].items():
             assert schema.get("description") or resolved(schema)["description"], (
                 name,
@@ -165,6 +174,7 @@ def test_every_parameter_and_field_says_what_it_is() -> None:
 
 def test_its_numbers_and_words_are_the_codes() -> None:
     assert SCHEMAS["Status"]["enum"] == [status.value for status in Status]
+    assert SCHEMAS["ClearableStatus"]["enum"] == [status.value for status in api.CLEARABLE]
     assert SCHEMAS["Quality"]["enum"] == [quality.value for quality in Quality]
     assert SCHEMAS["QualityOrDefault"]["enum"] == [*SCHEMAS["Quality"]["enum"], None]
     assert SCHEMAS["Conversion"]["properties"]["bitrate_kbps"]["enum"] == [one.bitrate_kbps for one in Quality]
