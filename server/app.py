@@ -19,7 +19,7 @@ from . import filesystems
 from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
 from .config import Config, StorageConfig
-from .conversions import records
+from .conversions import records, use
 from .conversions.engine import Engine
 from .conversions.workers import Run
 from .gate import Gate
@@ -171,6 +171,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
                 stamp = storage.state / "updated"
                 work = daily.update_daily(stamp, lambda: bool(engine.workers.busy or len(engine.queue)), _update)
                 await stack.enter_async_context(_background(app, work, "daily update"))
+        engine.use.restore(rows[use.TABLE])
         await engine.restore(rows[records.TABLE], found)
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)

@@ -59,11 +59,12 @@ class JobsConfig:
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """Requests that a key may make in each window."""
+    """Requests that a key may make in each window, and its conversions: a day, and at a time. There 0 is no limit."""
 
     per_minute: int = _number(100, 1, 1_000_000_000)
     per_hour: int = _number(1000, 1, 1_000_000_000)
     per_day: int = _number(10_000, 1, 1_000_000_000)
+    conversions_per_day: int = _number(0, 0, 1_000_000_000)
 
 
 @dataclass(frozen=True)

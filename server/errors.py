@@ -123,6 +123,15 @@ class RateLimited(RequestError):
     status, code = 429, "RATE_LIMITED"
 
 
+class QuotaExceeded(RequestError):
+    """The key has made all its conversions of the day."""
+
+    status, code = 429, "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
 class InternalError(RequestError):
     status, code = 500, "INTERNAL_ERROR"
 

@@ -45,10 +45,8 @@ def parser() -> argparse.ArgumentParser:
     actions = one.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("create", help="make a key and show it once")
     action.add_argument("name")
-    for window in ("minute", "hour", "day"):
-        action.add_argument(
-            f"--per-{window}", type=partial(_limit, f"per_{window}"), metavar="N", help=f"requests a {window}"
-        )
+    for name, meaning in keys.LIMITS.items():
+        action.add_argument(f"--{name.replace('_', '-')}", type=partial(_limit, name), metavar="N", help=meaning)
     actions.add_parser("list", help="list the keys")
     for name, meaning in (
         ("disable", "refuse a key from now on"),

@@ -9,6 +9,13 @@ from ..access import key_file
 from ..config import Config, ConfigError
 from . import streams
 
+#: The limits that a key may have of its own, with what each counts.
+LIMITS = {
+    "per_minute": "requests a minute",
+    "per_hour": "requests an hour",
+    "per_day": "requests a day",
+    "conversions_per_day": "conversions a day (UTC); 0 is no limit",
+}
 #: The message after each `keys` command.
 DONE = {
     "create": "This is the only time the key is shown. A running server accepts it within two seconds.",
@@ -23,7 +30,7 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     path = config.keys_file
     try:
         if arguments.action == "create":
-            limits = {f"per_{w}": getattr(arguments, f"per_{w}") for w in ("minute", "hour", "day")}
+            limits = {name: getattr(arguments, name) for name in LIMITS}
             plain = key_file.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None})
             print(plain, flush=True)
             if streams.is_lost():

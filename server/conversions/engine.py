@@ -27,6 +27,7 @@ from .retention import Retention
 from .retries import may_try_again, may_wait_for_storage
 from .storage_gate import StorageGate
 from .table import Table
+from .use import Use
 from .workers import Run, Workers
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self.slots = slots
+        self.use = Use(state)
         self.table = Table(file_name)
         self.queue = FairQueue(self.table.queue_changed)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
@@ -74,19 +76,24 @@ class Engine:
         self.draining = False
         self._room = True
 
-    async def submit(self, owner: str, wanted: Sequence[Order], *, origin: str = "-") -> list[Conversion]:
+    async def submit(
+        self, owner: str, wanted: Sequence[Order], *, origin: str = "-", most_a_day: int = 0
+    ) -> list[Conversion]:
         """Accept all of `wanted` or nothing, in their order, on disk before this returns.
 
-        `origin` is the id of the request, which the log names beside every stage of the work it began. Raises
-        ShuttingDown, QueueFull or StorageFull.
+        `origin` is the id of the request, which the log names beside every stage of the work it began. `most_a_day` is
+        the owner's quota, 0 for none. Raises QuotaExceeded, ShuttingDown, QueueFull or StorageFull.
         """
         recipes = [order.recipe for order in wanted]
         kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]
         await self.expire_damaged(kept)
+        self.use.check_quota(owner, most_a_day, len(wanted))
         self._make_place(owner, recipes)
         new = len(set(recipes) - self._jobs.keys())
         accepted = [self._accept(owner, order, origin) for order in wanted]
         done = [conversion for conversion in accepted if conversion.finished]
+        day = self.use.count(owner, conversions=len(accepted))
+        self.use.write()
         try:
             with ExitStack() as stack:
                 for artifact in {conversion.job.artifact for conversion in done if conversion.job.artifact}:
@@ -95,6 +102,7 @@ class Engine:
         except BaseException as error:
             for conversion in accepted:
                 self._forget(conversion)
+            self.use.count(owner, conversions=-len(accepted), day=day)
             if isinstance(error, OSError):
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                 raise errors.StorageFull(
@@ -106,6 +114,8 @@ class Engine:
         self._metrics.clips.inc(sum(order.clip is not None for order in wanted))
         self._metrics.shared.inc(len(accepted) - new)
         self._metrics.ended(Status.COMPLETED, "", len(done))
+        for conversion in done:
+            self._count_audio(conversion)
         for conversion in accepted:
             # A job that pauses will queue all its sharers by itself. While the server stops, only the state keeps
             # the conversion, for the next start.
@@ -296,9 +306,14 @@ class Engine:
         if surplus := self._artifacts.over_budget():
             self.workers.await_later(asyncio.create_task(self._remove(surplus), name="make room"))
 
+    def _count_audio(self, conversion: Conversion) -> None:
+        if artifact := conversion.job.artifact:
+            self.use.count(conversion.owner, audio_seconds=artifact.media.duration)
+
     def _finished(self, conversion: Conversion) -> None:
         if conversion.status is Status.COMPLETED:
             self.table.names.of(conversion)
+            self._count_audio(conversion)
         self.table.note_finished(conversion)
         self.retention.keep(conversion)
 
@@ -367,6 +382,7 @@ class Engine:
 
     async def tidy(self) -> None:
         """Expire conversions that are due, enforce the disk budget, and check for free space."""
+        self.use.write()
         await self._gate.look()
         await self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
@@ -414,3 +430,4 @@ class Engine:
             conversion.job.changed.notify()
             self.queue.discard(conversion)
         await self.workers.drain(grace)
+        self.use.write()

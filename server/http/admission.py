@@ -10,7 +10,7 @@ from aiohttp import web
 from .. import errors
 from ..access.keys import Key
 from ..access.ratelimit import Verdict
-from .context import EXTRA_HEADERS, KEY_NAME, KEYS, LIMITER, LONG_ANSWERS
+from .context import ENGINE, EXTRA_HEADERS, KEY_NAME, KEYS, LIMITER, LONG_ANSWERS
 from .protocol import held
 
 
@@ -30,6 +30,7 @@ def admit(request: web.Request) -> Key:
             f"This key's limit of {verdict.limit} requests a {verdict.window} is reached. "
             f"Try again in {verdict.retry_after} s."
         )
+    app[ENGINE].use.count(key.name, requests=1)
     return key
 
 

@@ -117,12 +117,12 @@ def own(request: web.Request, key: Key) -> Conversion:
 
 
 async def _submit(request: web.Request, key: Key, fingerprint: bytes, wanted: list[Order]) -> list[Conversion]:
-    engine, origin = request.app[ENGINE], request[REQUEST_ID]
+    engine, origin, quota = request.app[ENGINE], request[REQUEST_ID], key.limits.conversions_per_day
     return await request.app[IDEMPOTENCY].once(
         key.name,
         request.headers.get("Idempotency-Key"),
         fingerprint,
-        lambda: engine.submit(key.name, wanted, origin=origin),
+        lambda: engine.submit(key.name, wanted, origin=origin, most_a_day=quota),
     )
 
 

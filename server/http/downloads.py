@@ -110,5 +110,7 @@ async def _whole(request: web.Request, conversion: Conversion, artifact: Artifac
     with request.app[ARTIFACTS].reading(artifact, partial(cut, request)):
         response = await send(request, File(artifact.path, headers=_headers(request, conversion), gone=_gone()))
     if request.method == "GET" and response.status in (200, 206):
-        request.app[METRICS].bytes_served.inc(response.content_length or 0)
+        sent = response.content_length or 0
+        request.app[METRICS].bytes_served.inc(sent)
+        request.app[ENGINE].use.count(conversion.owner, sent=sent)
     return response

@@ -17,7 +17,7 @@ from .. import completion
 from ..jobs import Conversion, Status
 from ..media import id3
 from . import tcp
-from .context import ARTIFACTS, METRICS
+from .context import ARTIFACTS, ENGINE, METRICS
 from .protocol import cut
 
 _CHUNK = 16 * 1024
@@ -132,6 +132,7 @@ class Live:
         await response.write(chunk)
         await self._request.writer.drain()
         self._request.app[METRICS].bytes_served.inc(len(chunk))
+        self._request.app[ENGINE].use.count(self._conversion.owner, sent=len(chunk))
 
     def _going_on(self) -> bool:
         conversion = self._conversion

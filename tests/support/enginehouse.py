@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from server.config import JobsConfig
-from server.conversions import records
+from server.conversions import records, use
 from server.conversions.engine import Engine
 from server.jobs import Artifact, Conversion, Job, Recipe
 from server.metrics import Metrics
@@ -76,6 +76,7 @@ class EngineHouse:
             metrics=Metrics(),
         )
         self._listen(self.engine)
+        self.engine.use.restore(rows[use.TABLE])
         await self.engine.restore(rows[records.TABLE], found)
         self._background = asyncio.create_task(self.engine.run_forever())
 

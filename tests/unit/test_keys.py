@@ -25,7 +25,7 @@ from server.errors import KeyDisabled, Unauthorized
 DEFAULTS = LimitsConfig(100, 1000, 10_000)
 HASH = "a" * 64
 LIMIT = "a whole number from 1 to 1000000000"
-ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day"
+ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day, conversions_per_day"
 TABLE = f'sha256 = "{HASH}"\ncreated = 2026-01-31T12:00:00Z\n'
 
 
@@ -82,6 +82,9 @@ async def test_a_key_is_accepted_under_its_name_with_the_default_limits(path: Pa
 async def test_a_key_may_have_limits_of_its_own(path: Path) -> None:
     plain = key_file.create(path, "app", {"per_minute": 7, "per_day": 1_000_000})
     assert (await loaded(path)).authenticate(f"Bearer {plain}").limits == LimitsConfig(7, 1000, 1_000_000)
+    plain = key_file.create(path, "other", {"conversions_per_day": 20})
+    assert (await loaded(path)).authenticate(f"Bearer {plain}").limits == LimitsConfig(conversions_per_day=20)
+    assert key_file.listing(path)[1].endswith("  20 conversions per day")
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])

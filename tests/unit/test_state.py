@@ -26,7 +26,7 @@ from server.storage.database import Database
 from server.storage.state import Record, Rows, State
 
 DEADLINE = 20
-TABLE = "conversions"
+TABLE, OTHER_TABLE = "conversions", "daily_use"
 
 
 def record(number: int) -> Record:
@@ -52,7 +52,8 @@ async def write(folder: Path, count: int) -> None:
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[State]:
     state, _ = await State.open(folder)
-    state.written_anew_from(TABLE, dict[str, Record]().items)
+    for table in (TABLE, OTHER_TABLE):
+        state.written_anew_from(table, dict[str, Record]().items)
     try:
         yield state
     finally:
@@ -255,6 +256,7 @@ async def test_what_a_killed_process_acknowledged_is_there(tmp_path: Path) -> No
             state, _ = await State.open(Path(sys.argv[1]))
             rows = {}
             state.written_anew_from("conversions", lambda: list(rows.items()))
+            state.written_anew_from("daily_use", list)
             async def client(name):
                 for number in itertools.count():
                     change = {f"{name} {number}": {"number": number}}
@@ -428,6 +430,17 @@ def make_garbage(path: Path) -> None:
 def make_cut(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 4096 * 3)
+
+
+async def test_a_database_of_the_first_version_is_brought_to_this_one(tmp_path: Path) -> None:
+    await write(tmp_path, 3)
+    with closing(sqlite3.connect(db(tmp_path))) as connection:
+        connection.execute("DROP TABLE daily_use")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    async with opened(tmp_path) as state:
+        await state.commit(OTHER_TABLE, {"2026-11-26 anna": {"requests": 1}})
+    assert await numbers(tmp_path) == {"0": 0, "1": 1, "2": 2}
 
 
 def make_later(path: Path) -> None:
@@ -642,6 +655,7 @@ async def with_table(folder: Path) -> AsyncIterator[tuple[State, dict[str, Recor
     table: dict[str, Record] = {}
     state, _ = await State.open(folder)
     state.written_anew_from(TABLE, lambda: list(table.items()))
+    state.written_anew_from(OTHER_TABLE, list)
     try:
         for step in range(3):
             table.update({f"{step} {n}": {"number": n, "text": "x" * 300} for n in range(200)})
@@ -879,6 +893,9 @@ async def test_before_the_table_is_known_nothing_is_written_anew(tmp_path: Path)
     assert state.failing
     table = {str(n): record(n) for n in range(3)}
     state.written_anew_from(TABLE, table.items)
+    with pytest.raises(OSError, match="starts"):  # not of one table alone
+        await state.commit(TABLE, {"4": record(4)})
+    state.written_anew_from(OTHER_TABLE, list)
     await state.commit(TABLE, {"3": record(3)})
     await state.close()
     assert await numbers(tmp_path) == {"0": 0, "1": 1, "2": 2, "3": 3}
