@@ -53,20 +53,26 @@ class Quality(enum.StrEnum):
 
 
 class Recipe(NamedTuple):
-    """What is made: the video, the bitrate, and which part. Requests for the same recipe share one job and one file."""
+    """What is made. Requests for the same recipe share one job and one file.
+
+    `clip` is the part of the video, `loudness` in LUFS what the sound is brought to; None leaves it as it is.
+    """
 
     video_id: str
     bitrate_kbps: int
     clip: Clip | None = None
+    loudness: float | None = None
 
     @property
     def needs_source(self) -> bool:
         """Whether it is made from a source that is kept in a file meanwhile."""
-        return self.clip is not None
+        return self.clip is not None or self.loudness is not None
 
     def __str__(self) -> str:
         """As it stands in the log."""
-        return f"{self.video_id} {self.bitrate_kbps}" + (f" clip={self.clip}" if self.clip else "")
+        clip = f" clip={self.clip}" if self.clip else ""
+        loudness = "" if self.loudness is None else f" loudness={self.loudness}"
+        return f"{self.video_id} {self.bitrate_kbps}{clip}{loudness}"
 
 
 class Order(NamedTuple):
@@ -75,10 +81,11 @@ class Order(NamedTuple):
     video_id: str
     quality: Quality
     clip: Clip | None = None
+    loudness: float | None = None
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self.video_id, self.quality.bitrate_kbps, self.clip)
+        return Recipe(self.video_id, self.quality.bitrate_kbps, self.clip, self.loudness)
 
 
 @dataclass(frozen=True)

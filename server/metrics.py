@@ -37,8 +37,13 @@ class Metrics:
         )
         self.accepted = Counter("ytmp3d_conversions_accepted", "Conversions accepted.", registry=registry)
         self.clips = Counter("ytmp3d_clips_accepted", "Conversions accepted of a part of a video.", registry=registry)
+        self.loudness = Counter(
+            "ytmp3d_loudness_accepted", "Conversions accepted with a loudness of their own.", registry=registry
+        )
         self.sources_kept = Counter(
-            "ytmp3d_sources_kept", "Sources fetched into a file, which several clips may share.", registry=registry
+            "ytmp3d_sources_kept",
+            "Sources fetched into a file that several jobs may share.",
+            registry=registry,
         )
         self.audio_seconds = Counter("ytmp3d_audio_seconds", "Seconds of audio made.", registry=registry)
         self.bytes_served = Counter("ytmp3d_bytes_served", "Bytes of MP3 sent to readers.", registry=registry)

@@ -112,6 +112,7 @@ class Engine:
             raise
         self._metrics.accepted.inc(len(accepted))
         self._metrics.clips.inc(sum(order.clip is not None for order in wanted))
+        self._metrics.loudness.inc(sum(order.loudness is not None for order in wanted))
         self._metrics.shared.inc(len(accepted) - new)
         self._metrics.ended(Status.COMPLETED, "", len(done))
         for conversion in done:

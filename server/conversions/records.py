@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import errors, naming, stored
+from .. import errors, levels, naming, stored
 from ..clip import Clip
 from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
 from ..storage.state import Record
@@ -49,6 +49,8 @@ def _record(conversion: Conversion) -> Record:
     }
     if clip := job.recipe.clip:
         record["clip"] = dataclasses.asdict(clip)
+    if job.recipe.loudness is not None:
+        record["loudness"] = job.recipe.loudness
     for name in _MOMENTS:
         if moment := getattr(conversion, name):
             record[name] = moment.isoformat()
@@ -121,7 +123,8 @@ def _conversion(key: str, record: Record) -> tuple[Conversion, Status]:
     """
     quality, status = Quality(record["quality"]), Status(record["status"])
     clip = Clip.restored(record["clip"]) if "clip" in record else None
-    job = Job(Recipe(_matching(_VIDEO_ID, record["video_id"]), quality.bitrate_kbps, clip))
+    loudness = levels.restored(record["loudness"]) if "loudness" in record else None
+    job = Job(Recipe(_matching(_VIDEO_ID, record["video_id"]), quality.bitrate_kbps, clip, loudness))
     job.failures, job.interrupted = stored.count(record["attempt"]), stored.count(record["interrupted"])
     created_at = stored.moment(record["created_at"])
     conversion = Conversion(_matching(_ID, key), stored.text(record["owner"]), quality, created_at, job)

@@ -48,6 +48,7 @@ def _object(conversion: Conversion, position: int | None, notice: str | None, ba
         "album": media.album or None if media else None,
         "duration": media.duration or None if media else None,
         "clip": _clip(clip) if clip else None,
+        "loudness": job.recipe.loudness,
         "chapters": [_chapter(chapter) for chapter in media.chapters] if media else [],
         "thumbnail_url": f"{link}.jpg" if cover and not gone else None,
         "source": {"codec": media.source.codec, "bitrate_kbps": media.source.bitrate_kbps} if media else None,

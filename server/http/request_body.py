@@ -11,7 +11,7 @@ from aiohttp import web
 
 from .. import errors, youtube_url
 from ..jobs import Order, Quality
-from .request_options import clip, kind
+from .request_options import clip, kind, loudness
 
 #: Largest body, in bytes: a batch of 50 long links is far below.
 MAX_BYTES = 256 * 1024
@@ -71,7 +71,7 @@ def single(fields: dict[str, Any]) -> list[Order]:
     """The requested video. Raises InvalidRequest, InvalidUrl, InvalidQuality or InvalidOption."""
     if fields.get("url") is None:
         raise errors.InvalidRequest('"url" is missing: a YouTube video URL.')
-    return [Order(_video_id(fields["url"], '"url"'), _quality(fields), clip(fields))]
+    return [Order(_video_id(fields["url"], '"url"'), _quality(fields), clip(fields), loudness(fields))]
 
 
 def batch(fields: dict[str, Any], *, most: int) -> list[Order]:
@@ -100,8 +100,8 @@ def batch(fields: dict[str, Any], *, most: int) -> list[Order]:
             (type(error) for error in problems if isinstance(error, errors.InvalidRequest)), errors.InvalidUrl
         )
         raise refuse(" ".join(error.message for error in problems))
-    quality, part = _quality(fields), clip(fields)
-    return [Order(video_id, quality, part) for video_id in ids]
+    options = _quality(fields), clip(fields), loudness(fields)
+    return [Order(video_id, *options) for video_id in ids]
 
 
 def _quality(fields: dict[str, Any]) -> Quality:

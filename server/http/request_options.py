@@ -1,11 +1,11 @@
-"""What a request may ask for beside a video and a quality: the clip. Pure functions over the body's fields."""
+"""What a request may ask for beside a video and a quality: clip and loudness. Pure functions over the body's fields."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from .. import errors
+from .. import errors, levels
 from ..clip import LONGEST, SHORTEST, Clip, clock, milliseconds
 
 #: `m:ss`, `h:mm:ss` or seconds, each also with a fraction. The description has the same pattern.
@@ -23,6 +23,20 @@ def clip(fields: dict[str, Any]) -> Clip | None:
             f'"end" ({clock(end / 1000)}) must be at least {SHORTEST:g} second after "start" ({clock(found.start)}).'
         )
     return found
+
+
+def loudness(fields: dict[str, Any]) -> float | None:
+    """In LUFS; None for the sound as it is. Raises InvalidRequest or InvalidOption."""
+    value = fields.get("loudness")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise errors.InvalidRequest(f'"loudness" must be a number, not {kind(value)}.')
+    if not levels.QUIETEST <= value <= levels.LOUDEST:
+        raise errors.InvalidOption(
+            f'"loudness" must be from {levels.QUIETEST:g} to {levels.LOUDEST:g} LUFS, such as -14.'
+        )
+    return levels.rounded(value)
 
 
 def _time(fields: dict[str, Any], name: str) -> int | None:

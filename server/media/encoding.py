@@ -48,13 +48,22 @@ class Sound(Protocol):
 class Encoding:
     """Reports a job's progress, gives its readers the file, and ends a source that is too long.
 
-    `max_duration` in seconds is for a source of unknown length. `on_audio` is called once there is audio to hear.
+    `max_duration` in seconds is for a source of unknown length. `gain` is in dB; None leaves the sound as it is. The
+    progress begins at `begin` per cent. `on_audio` is called once there is audio to hear.
     """
 
     def __init__(
-        self, job: Job, source: Sound, *, max_duration: float, on_audio: Callable[[], None] = lambda: None
+        self,
+        job: Job,
+        source: Sound,
+        *,
+        max_duration: float,
+        gain: float | None = None,
+        begin: float = 0,
+        on_audio: Callable[[], None] = lambda: None,
     ) -> None:
         self._job = job
+        self._gain, self._begin = gain, begin
         self._on_audio = on_audio
         self._source = source
         self._clip = clip = job.recipe.clip
@@ -77,7 +86,7 @@ class Encoding:
                 target.close()
                 async for done in encoder.progress():
                     self._follow(done, part, encoder)
-                failure = await _failure(source, encoder)
+                failure = await failure_of(source, encoder)
         except process.ChildFailed as error:
             # yt-dlp died before ffmpeg could join its group.
             await source.finish()
@@ -102,6 +111,7 @@ class Encoding:
             sample_rate=source.sample_rate,
             trim=clipping.trim(self._clip) if self._clip else "",
             mixing=ffmpeg.mixing(source.channels, ambisonic=source.ambisonic),
+            gain=self._gain,
             report_source=self._asks,
         )
 
@@ -119,7 +129,7 @@ class Encoding:
             job.media = _with_source(job.media, *found)
             self._asks = False
         if self._expected.seconds:
-            job.report_progress(100 * self._written / self._expected.seconds)
+            job.report_progress(self._begin + (100 - self._begin) * self._written / self._expected.seconds)
         if (job.progress, job.media) != before:
             job.touch()
         else:
@@ -144,8 +154,8 @@ def _with_source(media: Media, codec: str, kbps: int | None) -> Media:
     return dataclasses.replace(media, source=source)
 
 
-async def _failure(source: Sound, encoder: ffmpeg.Encoder) -> errors.JobError | None:
-    """Wait for both processes. Raises the first real cause, not the broken pipe that follows from it."""
+async def failure_of(source: Sound, encoder: ffmpeg.Encoder) -> errors.JobError | None:
+    """Wait for both; the first real cause of a failure, not the broken pipe that follows from it."""
     failure: errors.JobError | None = None
     try:
         await encoder.finish()

@@ -121,29 +121,62 @@ def encode_command(
     sample_rate: int | None = None,
     trim: str = "",
     mixing: str = "",
+    gain: float | None = None,
     report_source: bool = False,
 ) -> list[str]:
     """Constant-bitrate stereo MP3 from stdin to the open descriptor `target`: frames of audio and nothing else.
 
     44.1 and 48 kHz are kept, any other `sample_rate` becomes 44.1. `trim` has the filters that cut, and `mixing` those
-    that make two channels. ffmpeg stops at `size_limit` bytes, which looks like success. There is no Xing frame,
-    so the bytes streamed while encoding are the bytes of the finished file; at a constant bitrate no player needs one.
-    With `report_source` ffmpeg prints what it reads, for `Encoder.source`.
+    that make two channels; `gain` in dB changes the level. ffmpeg stops at `size_limit` bytes, which looks like
+    success. There is no Xing frame, so the bytes streamed while encoding are the bytes of the finished file; at a
+    constant bitrate no player needs one. With `report_source` ffmpeg prints what it reads, for `Encoder.source`.
     """
-    rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
+    louder = "" if gain is None else f",volume={gain:.2f}dB"
     return [
-        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "info" if report_source else "warning",
-        "-stats_period", "0.05", "-progress", "pipe:1", "-nostats",
-        "-protocol_whitelist", "pipe",
-        "-format_whitelist", "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,mpegts,flv,mp3",
-        "-i", "pipe:0",
-        "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-af", f"{trim}{mixing}aformat=sample_rates={rates}:channel_layouts=stereo",
-        "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
+        *_reading(ffmpeg, "info" if report_source else "warning"),
+        *_mp3(bitrate_kbps, f"{trim}{mixing}{_format(sample_rate)}{louder}"),
         "-id3v2_version", "0", "-write_id3v1", "0", "-write_xing", "0",
         "-flush_packets", "1", "-fs", str(size_limit),
         "-f", "mp3", f"pipe:{target}",
     ]  # fmt: skip
+
+
+def measure_command(
+    ffmpeg: str, *, bitrate_kbps: int, seconds: float, sample_rate: int | None = None, trim: str = "", mixing: str = ""
+) -> list[str]:
+    """Encode stdin as `encode_command` does, decode that again, and print its loudness and true peak at the end.
+
+    Nothing is written. ffmpeg stops after so many `seconds`. It must be of version 7 or later.
+    """
+    return [
+        *_reading(ffmpeg, "info"),
+        *_mp3(bitrate_kbps, f"{trim}{mixing}{_format(sample_rate)}"),
+        "-t", f"{seconds:.3f}", "-f", "null", "-",
+        "-dec", "0:0", "-filter_complex", "[dec:0]ebur128=peak=true:framelog=quiet[heard]",
+        "-map", "[heard]", "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def _reading(ffmpeg: str, level: str) -> list[str]:
+    return [
+        ffmpeg, "-hide_banner", "-nostdin", "-loglevel", level,
+        "-stats_period", "0.05", "-progress", "pipe:1", "-nostats",
+        "-protocol_whitelist", "pipe",
+        "-format_whitelist", "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,mpegts,flv,mp3",
+        "-i", "pipe:0",
+    ]  # fmt: skip
+
+
+def _mp3(bitrate_kbps: int, filters: str) -> list[str]:
+    return [
+        "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
+        "-af", filters, "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
+    ]  # fmt: skip
+
+
+def _format(sample_rate: int | None) -> str:
+    rates = "44100|48000" if sample_rate is None or sample_rate <= 48_000 else "44100"
+    return f"aformat=sample_rates={rates}:channel_layouts=stereo"
 
 
 @dataclass(frozen=True)

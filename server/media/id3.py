@@ -8,6 +8,7 @@ writers have it: no decoder looks for audio within a tag.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from ..jobs import Chapter, Media
 
@@ -30,13 +31,14 @@ def tag_size(start: bytes) -> int:
     return HEADER_BYTES + (high << 21 | upper << 14 | lower << 7 | low)
 
 
-def tag(media: Media, *, url: str, cover: bytes | None = None) -> bytes:
-    """The whole tag. `url` is where the audio is from, in ASCII; `cover` is a JPEG."""
+def tag(media: Media, *, url: str, cover: bytes | None = None, more: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The whole tag. `url` is where the audio is from, in ASCII; `cover` is a JPEG; `more` are ASCII texts by name."""
     frames = b"".join(
         [
             *(_text(name, value) for name, value in _texts(media) if value),
             _frame("COMM", _LATIN_1 + b"eng" + b"\0" + url.encode("ascii")),
             _frame("WOAS", url.encode("ascii")),
+            *(_frame("TXXX", _LATIN_1 + f"{name}\0{value}".encode("ascii")) for name, value in more),
             *_chapters(media.chapters[:MOST_CHAPTERS]),
             *([_picture(cover)] if cover else []),
         ]

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from io import FileIO
@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import JobError
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
-from . import authorities, clipping, cover, id3, process, ytdlp
+from . import authorities, clipping, cover, id3, loudness, process, ytdlp
 from .encoding import Encoding
 from .exits import Exit, Exits
 from .kept_source import Source
@@ -89,14 +89,20 @@ class Pipeline:
             job.cover = await self._cover(source, folder)
             job.touch()
             clock.passed("cover")
+            change = await self._measured(job, source)
+            if change:
+                clock.passed("measure")
             async with source.sound() as sound:
-                part = folder / "audio.part"
-                begin = asyncio.to_thread(_begin, part, media, youtube_url.canonical_url(job.video_id), job.cover)
+                part, url = folder / "audio.part", youtube_url.canonical_url(job.video_id)
+                tags = change.tags if change else []
+                begin = asyncio.to_thread(_begin, part, media, url, job.cover, tags)
                 with await completion.started(begin, _close) as target:
                     encoding = Encoding(
                         job,
                         sound,
                         max_duration=self.config.audio.max_duration,
+                        gain=change.gain if change else None,
+                        begin=loudness.MEASURING_PERCENT if change else 0,
                         on_audio=lambda: self.exits.heard(job),
                     )
                     written = await encoding.run(self.ffmpeg, part, target)
@@ -127,6 +133,30 @@ class Pipeline:
             name=str(job),
         )
 
+    async def _measured(self, job: Job, source: ytdlp.Run | Source) -> loudness.Change | None:
+        """What is to be done to the sound; None if it stays as it is."""
+        target = job.recipe.loudness
+        if target is None:
+            return None
+
+        def report(percent: float) -> None:
+            self.exits.heard(job)
+            before = job.progress
+            job.report_progress(percent * loudness.MEASURING_PERCENT / 100)
+            if job.progress != before:
+                job.touch()
+
+        async with source.sound() as sound:
+            measured = await loudness.measure(
+                self.ffmpeg,
+                sound,
+                bitrate_kbps=job.bitrate_kbps,
+                clip=job.recipe.clip,
+                max_duration=self.config.audio.max_duration,
+                report=report,
+            )
+        return loudness.change(measured, target)
+
     async def _cover(self, source: ytdlp.Run | Source, folder: Path) -> Path | None:
         """The front cover, if there is one in time. A failing thumbnail never fails the conversion."""
         square = folder / "cover.jpg"
@@ -144,9 +174,9 @@ class Pipeline:
         return square
 
 
-def _begin(part: Path, media: Media, url: str, cover: Path | None) -> FileIO:
+def _begin(part: Path, media: Media, url: str, cover: Path | None, more: Sequence[tuple[str, str]] = ()) -> FileIO:
     """Write the tag to `part`, whole before any audio, so that nothing heard live ever changes; open to append to."""
-    part.write_bytes(id3.tag(media, url=url, cover=cover.read_bytes() if cover else None))
+    part.write_bytes(id3.tag(media, url=url, cover=cover.read_bytes() if cover else None, more=more))
     return part.open("ab", buffering=0)
 
 

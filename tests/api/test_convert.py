@@ -18,7 +18,7 @@ from server.jobs import Chapter
 
 FIELDS = {
     "conversion_id", "status", "progress", "download_url", "url", "video_id", "quality", "bitrate_kbps", "title",
-    "artist", "album", "duration", "clip", "chapters", "thumbnail_url", "source", "file_size", "created_at",
+    "artist", "album", "duration", "clip", "loudness", "chapters", "thumbnail_url", "source", "file_size", "created_at",
     "started_at", "finished_at", "expires_at", "queue_position", "notice", "error",
 }  # fmt: skip
 
@@ -38,7 +38,7 @@ async def test_a_conversion_shows_what_is_known_of_it_at_each_stage(api: Api) ->
     assert (first["quality"], first["bitrate_kbps"]) == ("high", 320)
     unknown = ("title", "artist", "album", "duration", "thumbnail_url", "source", "file_size", "finished_at")
     assert [first[name] for name in (*unknown, "expires_at", "error")] == [None] * 10
-    assert (first["clip"], first["chapters"]) == (None, [])
+    assert (first["clip"], first["loudness"], first["chapters"]) == (None, None, [])
 
     take = await api.studio.take("led-stages-")
     take.know(cover=b"a jpeg")
@@ -89,6 +89,17 @@ async def test_a_clip_shows_which_part_it_is_and_shares_its_work_with_the_same_p
     assert again["status"] == "completed", "kept"
     await api.studio.take("led-clip---", 2)
     assert [take.job.recipe.clip is None for take in api.studio.takes] == [False, True]
+
+
+async def test_a_loudness_is_another_work_than_the_sound_as_it_is(api: Api) -> None:
+    body = {"url": watch("some-video-")}
+    asked = [None, -14, -14.04, -16]
+    answers = [(await api.post("/convert", {**body, "loudness": loudness})).json for loudness in asked]
+    (last,) = (await api.post("/batch-convert", {"urls": [body["url"]], "loudness": -16.0})).json["jobs"]
+    assert [one["loudness"] for one in (*answers, last)] == [None, -14.0, -14.0, -16.0, -16.0]
+    for one in (*answers, last):
+        await api.status(one["conversion_id"], wait=50)
+    assert [take.job.recipe.loudness for take in api.studio.takes] == [None, -14.0, -16.0]
 
 
 async def test_a_conversions_id_is_a_url_safe_secret_that_tells_nothing_of_the_video(api: Api) -> None:

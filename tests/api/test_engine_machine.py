@@ -41,6 +41,7 @@ orders = st.builds(
     st.sampled_from(["video-one--", "video-two--", "video-three"]),
     st.sampled_from([Quality.HIGH, Quality.LOW]),
     st.sampled_from([None, None, Clip(1.0, 2.0)]),
+    st.sampled_from([None, None, -14.0]),
 )
 which = st.integers(0, 10_000)
 

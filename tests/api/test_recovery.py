@@ -94,14 +94,24 @@ def test_a_conversion_comes_back_as_it_was(status: Status) -> None:
     assert (restored.changes, restored.odd) == ({}, []), "nothing to write"
 
 
-@pytest.mark.parametrize("clip", [Clip(65.0, 150.5), Clip(7.0)])
-def test_a_clip_comes_back_as_the_same_part_and_shares_only_with_it(clip: Clip) -> None:
-    rows = {"whole": row(), "clip": {**row(), "clip": dataclasses.asdict(clip)}}
-    artifact = dataclasses.replace(ARTIFACT, recipe=Recipe(VIDEO, 320, clip))
-    whole, part = again(rows, artifacts=[artifact]).conversions
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clip": {"start": 65.0, "end": 150.5}},
+        {"clip": {"start": 7.0, "end": None}},
+        {"loudness": -14.3},
+        {"clip": {"start": 0.0, "end": 1.001}, "loudness": -30.0},
+    ],
+)
+def test_what_was_asked_for_comes_back_and_shares_only_with_the_same(options: dict[str, Any]) -> None:
+    rows = {"whole": row(), "special": {**row(), **options}}
+    clip = Clip(**options["clip"]) if "clip" in options else None
+    artifact = dataclasses.replace(ARTIFACT, recipe=Recipe(VIDEO, 320, clip, options.get("loudness")))
+    whole, special = again(rows, artifacts=[artifact]).conversions
     assert (whole.job.recipe, whole.status) == (RECIPE, Status.QUEUED)
-    assert (part.job.recipe, part.status) == (artifact.recipe, Status.COMPLETED), "its file was published"
-    assert records.of([part])["clip"]["clip"] == dataclasses.asdict(clip)
+    assert (special.job.recipe, special.status) == (artifact.recipe, Status.COMPLETED), "its file was published"
+    record = records.of([special])["special"]
+    assert {name: record[name] for name in ("clip", "loudness") if name in record} == options
 
 
 def test_what_was_under_way_is_queued_again_and_the_cut_attempt_is_not_counted() -> None:
@@ -157,6 +167,7 @@ def test_the_oldest_come_first() -> None:
 #: Wrong in every record, and in those of a failed one.
 WRONG: list[Any] = [
     {"status": "strange"}, {"status": []}, {"quality": None}, {"quality": {}}, {"owner": 7}, {"owner": "\ud800"},
+    {"loudness": None}, {"loudness": True}, {"loudness": "-14"}, {"loudness": 0}, {"loudness": -31},
     {"clip": 7}, {"clip": {}}, {"clip": None}, {"clip": {"start": 2, "end": 1}}, {"clip": {"start": [], "end": 1}},
     {"video_id": "../../etc/x"}, {"video_id": "x" * 12}, {"video_id": None}, {"created_at": "yesterday"},
     {"created_at": 7}, {"created_at": "99999-01-01T00:00:00+00:00"}, {"created_at": "9999-12-31T23:59:59-23:00"},

@@ -106,13 +106,16 @@ async def test_a_restart_knows_all_tags(tmp_path: Path) -> None:
     assert artifact.media == SONG
 
 
+@pytest.mark.parametrize("loudness", [None, -14.0, -5.0, -30.0, -14.3, -23.7])
 @pytest.mark.parametrize("clip", [None, Clip(65.0, 150.5), Clip(0.001), Clip(0.0, 999_999.999)])
-def test_a_name_says_what_was_made(clip: Clip | None) -> None:
-    recipe = Recipe("-a_b-12_34-", 128, clip)
+def test_a_name_says_what_was_made(clip: Clip | None, loudness: float | None) -> None:
+    recipe = Recipe("-a_b-12_34-", 128, clip, loudness)
     assert artifact_names.recipe(artifact_names.new(recipe)) == recipe
 
 
-@pytest.mark.parametrize("part", ["65000", "65000-150500", "150500_65000", "65000_65000", "_5", "1000000000_", "x_y"])
+@pytest.mark.parametrize(
+    "part", ["65000", "65000-150500", "150500_65000", "65000_65000", "_5", "1000000000_", "L5", "L140-1_2"]
+)
 def test_a_name_that_nothing_is_published_under_is_not_ours(part: str) -> None:
     assert artifact_names.recipe(f"{VIDEO}-320-{part}-0123456789abcdef.mp3") is None
 

@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from support.api import link, serving
 from support.description import SCHEMAS, SPEC, documented_codes, resolved, validate
 
-from server import __version__, errors, youtube_url
+from server import __version__, errors, levels, youtube_url
 from server.clip import LONGEST
 from server.config import Config, JobsConfig, LimitsConfig
 from server.http import api, events, request_body, request_options
@@ -182,6 +182,8 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     for end in ("ClipStart", "ClipEnd"):
         assert SCHEMAS[end]["pattern"] == request_options.TIME.pattern
         assert SCHEMAS[end]["exclusiveMaximum"] == LONGEST
+    for loudness in (SCHEMAS["Loudness"], SCHEMAS["Conversion"]["properties"]["loudness"]):
+        assert (loudness["minimum"], loudness["maximum"]) == (levels.QUIETEST, levels.LOUDEST)
     assert SCHEMAS["VideoUrl"]["maxLength"] == youtube_url.MAX_LENGTH
     assert SCHEMAS["Conversion"]["properties"]["chapters"]["maxItems"] == id3.MOST_CHAPTERS
     limit = next(one for one in SPEC["paths"]["/status"]["get"]["parameters"] if one.get("name") == "limit")["schema"]

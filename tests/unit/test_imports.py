@@ -22,6 +22,7 @@ VOCABULARY = {
     "installation": set(),
     "stored": set(),
     "clip": {"stored"},
+    "levels": set(),
     "jobs": {"clip", "errors", "stored"},
     "filesystems": set(),
     "gate": {"errors", "jobs"},
