@@ -145,7 +145,10 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         real, before = run is None, await asyncio.to_thread(updates.installed)
         if run is None:
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
-            pipeline = Pipeline(config, artifacts, ffmpeg_path, cache, ca_bundle, exits, metrics.stage, sources)
+            confined = await ffmpeg.confined(ffmpeg_path, config)
+            pipeline = Pipeline(
+                config, artifacts, ffmpeg_path, confined, cache, ca_bundle, exits, metrics.stage, sources
+            )
             run = pipeline.run
         engine = app[ENGINE] = Engine(
             run,

@@ -55,6 +55,7 @@ class JobsConfig:
     keep_conversions: int = _number(100_000, 100, 10_000_000)
     retry_pause: int = _number(2, 0, 600)
     patience: int = _number(600, 0, 86_400)
+    sandbox: bool = True
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from ..access.keys import environment_key
 from ..config import Config, ConfigError
 from ..filesystems import lacks
 from ..http.listener import listening_sockets
-from ..media import authorities, cookie_file
+from ..media import authorities, cookie_file, landlock
+from ..media.confinement import Confinement
 from ..media.cookies import kept_file
 from ..media.kept_cookies import KeptCookies
 
@@ -54,6 +55,19 @@ def keys_file(config: Config) -> Iterator[Finding]:
         yield Finding(WARNING, "keys", f"others can read it: chmod 600 {config.keys_file}")
     for lack in lacks(config.keys_file.parent):
         yield Finding(WARNING, "keys", f"{config.keys_file.parent}: {lack}. Run one `keys` command at a time.")
+
+
+def sandbox(config: Config, of_ffmpeg: Confinement) -> Finding:
+    """Whether the kernel holds yt-dlp and ffmpeg to their own files. `of_ffmpeg` is what was tried with ffmpeg."""
+    version = landlock.version()
+    if not config.jobs.sandbox:
+        return Finding(WARNING, "sandbox", "[jobs] sandbox is false: yt-dlp and ffmpeg may read what the server may")
+    if not version:
+        return Finding(WARNING, "sandbox", "no Landlock here: yt-dlp and ffmpeg may read what the server may")
+    if not of_ffmpeg.sandbox:
+        return Finding(WARNING, "sandbox", f"Landlock {version} holds yt-dlp, but this ffmpeg does not run in it")
+    network = "" if version >= landlock.NETWORK_VERSION else "; it is too old to keep ffmpeg from the network"
+    return Finding(OK, "sandbox", f"Landlock {version} holds yt-dlp and ffmpeg to their own files{network}")
 
 
 def cookies(config: Config) -> Iterator[Finding]:

@@ -119,6 +119,7 @@ async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Findin
     try:
         tools["ffmpeg"] = await ffmpeg.find(config)
         yield Finding(OK, "ffmpeg", f"{await ffmpeg.version(tools['ffmpeg'])}, with libmp3lame: {tools['ffmpeg']}")
+        yield checks.sandbox(config, await ffmpeg.confined(tools["ffmpeg"], config))
     except (ConfigError, process.ChildFailed) as error:
         if isinstance(error, ffmpeg.Slow) or isinstance(error.__cause__, ffmpeg.Slow):
             yield Finding(PROBLEM, "ffmpeg", f"{error}.")
@@ -128,7 +129,8 @@ async def _ffmpeg(config: Config, tools: dict[str, str]) -> AsyncIterator[Findin
 
 async def _ytdlp(config: Config) -> AsyncIterator[Finding]:
     try:
-        versions = await ytdlp.check(config, config.storage.state / "yt-dlp-cache")
+        with tempfile.TemporaryDirectory(prefix="ytmp3d-doctor-") as cache:
+            versions = await ytdlp.check(config, Path(cache))
     except ConfigError as error:
         yield Finding(PROBLEM, "yt-dlp", f"{error}." + (" Take it out of [ytdlp] args." if config.ytdlp.args else ""))
         return
@@ -173,6 +175,7 @@ async def _convert(config: Config, url: str, ffmpeg_path: str, way: Exit) -> Fin
             config,
             artifacts,
             ffmpeg_path,
+            await ffmpeg.confined(ffmpeg_path, config),
             folder / "cache",
             bundle,
             Exits((way,), 0),

@@ -5,32 +5,34 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from . import picture, process
+from . import picture, tools
+from .confinement import Confinement
 
 #: The cover's edge at most, in pixels; nothing is enlarged.
 LONGEST_EDGE = 1000
 #: The edge of the small picture in which bars are looked for.
 _PROBE_EDGE = 480
 #: What ffmpeg may use, in bytes: for one picture of `picture.MOST_PIXELS`, all its copies included.
-_MEMORY = 512 << 20
+MEMORY = 512 << 20
+#: The size of the written cover at most, in bytes.
+FILE_SIZE = 16 << 20
 
 
-async def make(ffmpeg: str, thumbnail: Path, target: Path, *, timeout: float) -> None:
+async def make(ffmpeg: str, thumbnail: Path, target: Path, confinement: Confinement, *, timeout: float) -> None:
     """Write the cover of `thumbnail` to `target`. `timeout` in seconds for each run of ffmpeg.
 
-    Raises process.ChildFailed when it cannot be read as what its header says, and ValueError for a header that is
-    refused.
+    Raises ChildFailed when it cannot be read as what its header says, and ValueError for a header that is refused.
     """
     header = await asyncio.to_thread(lambda: picture.header(thumbnail.read_bytes()))
     if header is None or not header.acceptable:
         raise ValueError(f"no picture that can be a cover: {header}")
     width, height = probe_size(header)
     command = [*square_command(ffmpeg, thumbnail, header, target), *probe_output(header)]
-    grey = await process.run(command, timeout=timeout, memory=_MEMORY)
+    grey = await tools.run(command, confinement, timeout=timeout)
     box = await asyncio.to_thread(picture.square, grey, width, height)
     if max(box.right - box.left, box.bottom - box.top) < min(width, height):
         command = square_command(ffmpeg, thumbnail, header, target, box)
-        await process.run(command, timeout=timeout, memory=_MEMORY)
+        await tools.run(command, confinement, timeout=timeout)
 
 
 def probe_size(header: picture.Header) -> tuple[int, int]:
@@ -64,7 +66,7 @@ def square_command(
     demuxer = header.format if header.format == "webp_anim" else f"{header.format}_pipe"
     return [
         ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
-        "-max_alloc", str(_MEMORY // 4), "-filter_threads", "1",
+        "-max_alloc", str(MEMORY // 4), "-filter_threads", "1",
         "-protocol_whitelist", "file", "-format_whitelist", demuxer,
         "-f", demuxer, "-max_pixels", str(picture.MOST_PIXELS), "-threads", "1", "-noautorotate",
         "-i", str(source),

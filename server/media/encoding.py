@@ -12,6 +12,7 @@ from typing import Protocol
 from .. import errors
 from ..jobs import Job, Media, Source
 from . import clipping, ffmpeg, process, transport, wholeness
+from .confinement import Confinement
 from .feeding import Output
 
 #: How long yt-dlp may take to notice that ffmpeg has gone, in seconds.
@@ -73,15 +74,15 @@ class Encoding:
         self._asks = job.media is not None and _is_incomplete(job.media.source)
         self._written = 0.0
 
-    async def run(self, program: str, part: Path, target: FileIO) -> float:
+    async def run(self, program: str, confinement: Confinement, part: Path, target: FileIO) -> float:
         """Encode the audio into `part`, open as `target`; returns the seconds of audio.
 
         Raises the first real cause if either process fails, or the reason why the audio is not whole.
         """
         source = self._source
-        stdin, argv = source.output.fileno(), self._command(program, target)
+        stdin, group, argv = source.output.fileno(), source.group, self._command(program)
         try:
-            async with ffmpeg.encode(argv, stdin=stdin, target=target.fileno(), group=source.group) as encoder:
+            async with ffmpeg.encode(argv, confinement, stdin=stdin, target=target.fileno(), group=group) as encoder:
                 source.output.close()
                 target.close()
                 async for done in encoder.progress():
@@ -101,11 +102,11 @@ class Encoding:
         wholeness.check(self._expected, recording, self._max_duration)
         return self._written
 
-    def _command(self, program: str, target: FileIO) -> list[str]:
+    def _command(self, program: str) -> list[str]:
         source, bitrate_kbps = self._source, self._job.bitrate_kbps
         return ffmpeg.encode_command(
             program,
-            target.fileno(),
+            ffmpeg.TARGET,
             bitrate_kbps=bitrate_kbps,
             size_limit=wholeness.bytes_written(self._limit + OVERRUN, bitrate_kbps),
             sample_rate=source.sample_rate,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import logging
 import math
 import re
 import shutil
@@ -14,11 +16,19 @@ import imageio_ffmpeg
 
 from .. import errors
 from ..config import Config, ConfigError
-from . import process
+from . import confinement, process, tools, wholeness
+from .confinement import Confinement
 
+log = logging.getLogger(__name__)
+
+#: The descriptor of the file that an encoder writes.
+TARGET = 3
 _OLDEST = 7
 #: Seconds that it may take to answer at start, and later: a busy machine or a slow disk needs long to load it.
 _START_TIMEOUT, _ASK_TIMEOUT = 120.0, 20.0
+_MOST_KBPS = 320
+#: Bytes of a file that are not audio, at most: its cover and its texts.
+_ROOM_FOR_TAG = 64 << 20
 #: The layouts whose channels are all mixed by name when nobody says how many there are.
 _LAYOUTS = "mono|stereo|2.1|3.0|3.0(back)|3.1|4.0|4.1|quad|quad(side)|5.0|5.0(side)|5.1|5.1(side)|6.0|6.1|7.0|7.1"
 #: Surround is mixed down to this part of full scale at most; a lossy codec overshoots by the rest.
@@ -52,6 +62,31 @@ async def find(config: Config) -> str:
     if problem := await _problem(wheels):
         raise _unusable(f"imageio-ffmpeg's {wheels}", problem)
     return wheels
+
+
+async def confined(ffmpeg: str, config: Config) -> Confinement:
+    """What ffmpeg may use, tried. If it does not run in a sandbox, as a wrapper script may not, only limits hold.
+
+    Raises ConfigError if it does not run within the limits either.
+    """
+    size = wholeness.bytes_written(config.audio.max_duration, _MOST_KBPS) + _ROOM_FOR_TAG
+    wanted = confinement.of_tool(ffmpeg, file_size=size, sandbox=config.jobs.sandbox)
+    try:
+        return await _tried(ffmpeg, wanted)
+    except process.ChildFailed as error:
+        why = error.stderr or str(error)
+    try:
+        limited = await _tried(ffmpeg, dataclasses.replace(wanted, sandbox=False))
+    except process.ChildFailed as error:
+        reason = error.stderr or error
+        raise ConfigError(f"ffmpeg.path: expected an ffmpeg that can be started, found {ffmpeg}: {reason}") from error
+    log.warning("%s does not run in the sandbox, so only limits hold it: %s", ffmpeg, why)
+    return limited
+
+
+async def _tried(ffmpeg: str, wanted: Confinement) -> Confinement:
+    await tools.run([ffmpeg, "-version"], wanted, timeout=_START_TIMEOUT)
+    return wanted
 
 
 async def version(ffmpeg: str, *, timeout: float = _ASK_TIMEOUT) -> str:
@@ -152,7 +187,8 @@ def measure_command(
         *_reading(ffmpeg, "info"),
         *_mp3(bitrate_kbps, f"{trim}{mixing}{_format(sample_rate)}"),
         "-t", f"{seconds:.3f}", "-f", "null", "-",
-        "-dec", "0:0", "-filter_complex", "[dec:0]ebur128=peak=true:framelog=quiet[heard]",
+        "-dec", "0:0", "-filter_complex_threads", "1",
+        "-filter_complex", "[dec:0]ebur128=peak=true:framelog=quiet[heard]",
         "-map", "[heard]", "-f", "null", "-",
     ]  # fmt: skip
 
@@ -170,7 +206,7 @@ def _reading(ffmpeg: str, level: str) -> list[str]:
 def _mp3(bitrate_kbps: int, filters: str) -> list[str]:
     return [
         "-map", "0:a:0", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-af", filters, "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
+        "-filter_threads", "1", "-af", filters, "-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-abr", "0",
     ]  # fmt: skip
 
 
@@ -190,7 +226,7 @@ class Progress:
 class Encoder:
     """A running encoder."""
 
-    def __init__(self, child: process.Spawned) -> None:
+    def __init__(self, child: tools.Tool) -> None:
         self._child = child
         self.encoded = Progress(0.0, 0)
 
@@ -229,10 +265,12 @@ class Encoder:
 
 
 @asynccontextmanager
-async def encode(argv: list[str], *, stdin: int, target: int, group: int | None) -> AsyncIterator[Encoder]:
+async def encode(
+    argv: list[str], confinement: Confinement, *, stdin: int, target: int, group: int | None
+) -> AsyncIterator[Encoder]:
     """Run an encoder on the audio from `stdin`, in the process `group`. It has ended when the block is left.
 
-    `target` is the descriptor that `argv` writes to.
+    `target` is the file that it writes; for `argv` that is the descriptor `TARGET`.
     """
-    async with process.spawn(argv, stdin=stdin, pass_fds=(target,), group=group) as child:
+    async with tools.spawn(argv, confinement, stdin=stdin, passed=[target], group=group) as child:
         yield Encoder(child)

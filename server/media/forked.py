@@ -1,4 +1,4 @@
-"""A warm child that the forkserver forked; see `forking.py`."""
+"""The server's side of a child that a forkserver forked; see `forking.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from .forkserver import WORD
+from .process import LINE_BYTES
 
 #: Stands for the unknown exit status of a child whose forkserver has ended.
 UNKNOWN_STATUS = 255
@@ -18,17 +19,54 @@ UNKNOWN_STATUS = 255
 _KILL_TIMEOUT = 5.0
 
 
+class Status:
+    """Learns from the forkserver how a child has ended."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(pipe.fileno(), self._note)
+
+    def _note(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+        word = os.read(self._pipe.fileno(), WORD.size)
+        self._number.set_result(WORD.unpack(word)[0] if word else UNKNOWN_STATUS)
+
+    @property
+    def known(self) -> bool:
+        return self._number.done()
+
+    async def wait(self) -> int:
+        """The exit status, negative for a signal, once the child ended."""
+        return await asyncio.shield(self._number)
+
+    async def ended(self) -> None:
+        """Wait for a child that was killed. Close the pipe then, or after a time in which even the kernel gave up."""
+        try:
+            async with asyncio.timeout(_KILL_TIMEOUT):
+                await self.wait()
+        finally:
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            self._pipe.close()
+
+
+async def reading(pipe: Connection) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    """A reader of lines from a pipe, which belongs to the transport from now on."""
+    reader = asyncio.StreamReader(limit=LINE_BYTES)
+    link, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, link
+
+
 @dataclass(frozen=True)
 class Pipes:
     """The server's ends of a child's pipes. The child dies when `control` is closed."""
 
     control: Connection
-    status: Connection
     events: Connection
     output: Connection
 
     def close(self) -> None:
-        for end in (self.control, self.status, self.events, self.output):
+        for end in (self.control, self.events, self.output):
             end.close()
 
 
@@ -42,6 +80,7 @@ class Forked:
     def __init__(
         self,
         pid: int,
+        status: Status,
         pipes: Pipes,
         events: asyncio.StreamReader,
         link: asyncio.ReadTransport,
@@ -51,20 +90,14 @@ class Forked:
         self.pid = pid
         self.events = events
         self.output = pipes.output
+        self._status = status
         self._pipes = pipes
         self._link = link
         self._on_end: Callable[[], None] | None = on_end
-        self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_reader(pipes.status.fileno(), self._note_end)
-
-    def _note_end(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pipes.status.fileno())
-        word = os.read(self._pipes.status.fileno(), WORD.size)
-        self._status.set_result(WORD.unpack(word)[0] if word else UNKNOWN_STATUS)
 
     async def wait(self) -> int:
         """The exit status, negative for a signal, once the child ended."""
-        return await asyncio.shield(self._status)
+        return await self._status.wait()
 
     async def end(self) -> None:
         """Kill the child's group. Returns once the child has ended."""
@@ -79,9 +112,6 @@ class Forked:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         try:
-            async with asyncio.timeout(_KILL_TIMEOUT):
-                await self.wait()
+            await self._status.ended()
         finally:
-            asyncio.get_running_loop().remove_reader(self._pipes.status.fileno())
-            self._pipes.status.close()
             on_end()

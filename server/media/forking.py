@@ -1,6 +1,6 @@
-"""Warm children, which run yt-dlp: a forkserver (see `forkserver.py`) has their module imported and forks them.
+"""Children of a forkserver (see `forkserver.py`). The warm ones run yt-dlp: the forkserver has imported their module.
 
-Each is an `async with` block, as in `process.py`, and leads a process group of its own, which children of `process.py`
+Each is an `async with` block, as in `process.py`, and leads a process group of its own, which programs of `tools.py`
 may join.
 
 When the server itself dies, even by SIGKILL, no child outlives it: each forked child holds the read end of a pipe whose
@@ -23,36 +23,42 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from multiprocessing import connection
+from typing import TypeVar
 
 from .. import completion
 from . import environment
+from .confinement import Confinement
 from .forked import Forked as Forked
-from .forked import Pipes
+from .forked import Pipes, Status, reading
 from .forkserver import READY, WORD
-from .process import LINE_BYTES, ChildFailed, safe_import_path
+from .process import ChildFailed, safe_import_path
+
+T = TypeVar("T")
 
 #: Seconds that a forkserver which was let go may take to end.
 _EXIT_TIMEOUT = 10.0
 
 
 class ForkServer:
-    """A process that imports `module` and then forks warm children. Its start returns at once, blocking only shortly.
+    """A process that imports `module` and then forks. Its start returns at once, blocking only shortly.
 
-    `variables` are set in its environment beside what yt-dlp needs.
+    `variables` are its environment. `child` is the module that says what a child does with its work and descriptors.
     """
 
-    def __init__(self, module: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, module: str, variables: Mapping[str, str], child: str = f"{__package__}.warm_child") -> None:
         self.module = module
         self.variables = dict(variables)
+        self.child = child
         self._children = 0
         self._retired = False
         self._control, theirs = socket.socketpair()
         with theirs:
             number = theirs.fileno()
+            work = f"main({number}, {module!r}, {child!r})"
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {__package__}.forkserver import main; main({number}, {module!r})"],
+                [sys.executable, "-c", f"from {__package__}.forkserver import main; {work}"],
                 stdin=subprocess.DEVNULL,
-                env={**environment.for_ytdlp(), **safe_import_path(), **self.variables},
+                env=self.variables,
                 pass_fds=[number],
                 process_group=0,  # a terminal sends its Ctrl-C to a whole group
             )
@@ -61,44 +67,52 @@ class ForkServer:
     def pid(self) -> int:
         return self._process.pid
 
-    async def fork(self, module: str, function: str, args: tuple[object, ...]) -> Forked:
-        """A child that runs `module.function(events, *args)`. Raises ForkServerEnded."""
-        watched, control = connection.Pipe(duplex=False)
-        received, events = connection.Pipe(duplex=False)
-        output, stdout = connection.Pipe(duplex=False)
+    def again(self) -> ForkServer:
+        """Another of the same kind."""
+        return ForkServer(self.module, self.variables, self.child)
+
+    async def start(
+        self, work: object, given: Sequence[connection.Connection], lent: Sequence[int] = ()
+    ) -> tuple[int, Status]:
+        """Fork a child that gets `work` and these descriptors. Its process id, and how it ends.
+
+        `given` are closed here. Call `child_ended` afterwards. Raises ForkServerEnded and OSError.
+        """
         status, told = connection.Pipe(duplex=False)
-        pipes, handed = Pipes(control, status, received, output), (told, watched, events, stdout)
         self._children += 1
         try:
-            pid = await asyncio.to_thread(self._request, pickle.dumps((module, function, args)), handed, status)
+            pid = await asyncio.to_thread(self._request, pickle.dumps(work), (told, *given), lent, status)
         except BaseException:
-            self._child_ended()
-            pipes.close()
+            self.child_ended()
+            status.close()
             raise
         finally:
-            for end in handed:
+            for end in (told, *given):
                 end.close()
-        reader = asyncio.StreamReader(limit=LINE_BYTES)
-        link, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), received
-        )
-        return Forked(pid, pipes, reader, link, self._child_ended)
+        return pid, Status(status)
 
-    def _child_ended(self) -> None:
+    def child_ended(self) -> None:
         self._children -= 1
         self._let_go()
 
-    def _request(self, work: bytes, handed: Sequence[connection.Connection], status: connection.Connection) -> int:
+    def _request(
+        self,
+        work: bytes,
+        given: Sequence[connection.Connection],
+        lent: Sequence[int],
+        status: connection.Connection,
+    ) -> int:
         """The process id of a new child. Blocking. Raises OSError when there can be none now."""
         reading, writing = os.pipe()
         try:
             with os.fdopen(writing, "wb") as pipe:
                 try:
-                    socket.send_fds(self._control, [b"f"], [reading, *(end.fileno() for end in handed)])
+                    descriptors = [reading, *(end.fileno() for end in given), *lent]
+                    socket.send_fds(self._control, [b"f"], descriptors)
                 finally:
                     os.close(reading)
                 pipe.write(work)
-            for end in handed:  # so that the end of the forkserver is the end of the pipe
+            for end in given:  # so that the end of the forkserver is the end of the pipe
                 end.close()
             word = os.read(status.fileno(), WORD.size)
         except (BrokenPipeError, ConnectionResetError):
@@ -145,15 +159,16 @@ class ForkServerEnded(ChildFailed):
 
     def __init__(self, why: str) -> None:
         self.reason = why.splitlines()[-1] if why else "it was killed"
-        super().__init__(f"the process that starts yt-dlp has ended: {self.reason}", stderr=why)
+        super().__init__(f"the process that starts others has ended: {self.reason}", stderr=why)
 
 
-class _Current:
-    """The forkserver that new children come from."""
+class Current:
+    """The forkserver that new children come from, while there is one."""
 
     def __init__(self) -> None:
         self.server: ForkServer | None = None
         self._lock = threading.Lock()
+        atexit.register(self._end)
 
     def take(self, server: ForkServer) -> None:
         with self._lock:
@@ -161,21 +176,47 @@ class _Current:
         if old:
             old.retire()
 
-    def healed(self, ended: ForkServer) -> ForkServer:
+    async def start(
+        self, make: Callable[[ForkServer], Awaitable[T]], first: Callable[[], ForkServer] | None = None
+    ) -> T:
+        """Return what `make` does with the forkserver. One that has ended is replaced, once.
+
+        `first` makes the first one; without it, there must be one.
+        """
+        server = await asyncio.to_thread(self._taken, first) if first else self.started()
+        try:
+            return await make(server)
+        except ForkServerEnded:
+            healed = await asyncio.to_thread(self._healed, server)
+        server.retire()
+        return await make(healed)
+
+    def started(self) -> ForkServer:
+        if self.server is None:
+            raise RuntimeError("no child can be forked before `preload`")
+        return self.server
+
+    def _taken(self, first: Callable[[], ForkServer]) -> ForkServer:
+        """Blocks for a moment."""
+        with self._lock:
+            if self.server is None:
+                self.server = first()
+            return self.server
+
+    def _healed(self, ended: ForkServer) -> ForkServer:
         """Another in place of one that has ended, if nobody else has started it yet. Blocks for a moment."""
         with self._lock:
             if self.server is ended or self.server is None:
-                self.server = ForkServer(ended.module, ended.variables)
+                self.server = ended.again()
             return self.server
 
-    def end(self) -> None:
+    def _end(self) -> None:
         with self._lock:
             if self.server:
                 self.server.kill()
 
 
-_current = _Current()
-atexit.register(_current.end)
+_current = Current()
 
 
 def preload(module: str, variables: Mapping[str, str] | None = None) -> None:
@@ -190,7 +231,7 @@ def preload(module: str, variables: Mapping[str, str] | None = None) -> None:
             watcher = asyncio.PidfdChildWatcher()
             watcher.attach_loop(asyncio.get_running_loop())
             asyncio.set_child_watcher(watcher)
-    before, wanted = _current.server, dict(variables or {})
+    before, wanted = _current.server, {**environment.for_ytdlp(), **safe_import_path(), **(variables or {})}
     if before is None or (before.module, before.variables) != (module, wanted):
         _current.take(ForkServer(module, wanted))
 
@@ -200,8 +241,7 @@ async def renew(prove: Callable[[ForkServer], Awaitable[None]]) -> None:
 
     What `prove` raises is raised, and then the current one stays. Children of the old one run to their own end.
     """
-    old = _started()
-    fresh = await asyncio.to_thread(ForkServer, old.module, old.variables)
+    fresh = await asyncio.to_thread(_current.started().again)
     try:
         await prove(fresh)
     except BaseException:
@@ -211,33 +251,38 @@ async def renew(prove: Callable[[ForkServer], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def fork(module: str, function: str, *args: object, source: ForkServer | None = None) -> AsyncIterator[Forked]:
+async def fork(
+    module: str,
+    function: str,
+    *args: object,
+    confinement: Confinement | None = None,
+    source: ForkServer | None = None,
+) -> AsyncIterator[Forked]:
     """Run `module.function(events, *args)` in a warm child, of `source` or else of the current forkserver.
 
     `events` is a `Connection`: whole lines written to its descriptor arrive at `Forked.events`. The child's stdin and
     stderr are the null device. The whole process group has ended when the block is left. A current forkserver that has
     ended is replaced; ForkServerEnded is raised when its successor ends at once, too.
     """
-    forked = await completion.started(_fork(source, module, function, args), Forked.end)
+
+    async def make(server: ForkServer) -> Forked:
+        return await _fork(server, (confinement, module, function, args))
+
+    forked = await completion.started(make(source) if source else _current.start(make), Forked.end)
     try:
         yield forked
     finally:
         await completion.finished(forked.end())
 
 
-async def _fork(source: ForkServer | None, module: str, function: str, args: tuple[object, ...]) -> Forked:
-    server = source or _started()
+async def _fork(server: ForkServer, work: object) -> Forked:
+    watched, control = connection.Pipe(duplex=False)
+    received, events = connection.Pipe(duplex=False)
+    output, stdout = connection.Pipe(duplex=False)
+    pipes = Pipes(control, received, output)
     try:
-        return await server.fork(module, function, args)
-    except ForkServerEnded:
-        if source:
-            raise
-    healed = await asyncio.to_thread(_current.healed, server)
-    server.retire()
-    return await healed.fork(module, function, args)
-
-
-def _started() -> ForkServer:
-    if _current.server is None:
-        raise RuntimeError("no child can be forked before `preload`")
-    return _current.server
+        pid, status = await server.start(work, (watched, events, stdout))
+    except BaseException:
+        pipes.close()
+        raise
+    return Forked(pid, status, pipes, *await reading(received), server.child_ended)

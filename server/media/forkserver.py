@@ -1,24 +1,24 @@
-"""Runs in the forkserver: a process that has imported a module, and forks a child for each request.
+"""Runs in a forkserver: a process that has imported a module, and forks a child for each request.
 
-`process.py` starts it and holds the other end of its socket. A request is a byte with descriptors: a pipe with the
-pickled work, a pipe for the child's status, and the child's own. The socket has no name in the file system that
-anybody could remove. The forkserver ends when the server closes its end or dies.
+`forking.py` starts it and holds the other end of its socket. A request is a byte with descriptors: a pipe with the
+pickled work, a pipe for the child's status, and the child's own. What a child does is in `warm_child.py` and
+`tool_child.py`. The socket has no name in the file system that anybody could remove. The forkserver ends when the
+server closes its end or dies.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import select
 import signal
 import socket
 import struct
-import sys
-import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
+
+from . import landlock
 
 #: How much lower the children's priority is than the server's, so that it answers while every core encodes.
 NICENESS = 10
@@ -26,29 +26,35 @@ NICENESS = 10
 READY, FAILED = b"+", b"-"
 #: What is written of a child: its process id or a negative errno, later its exit status, negative for a signal.
 WORD = struct.Struct("q")
-#: Descriptors that come with a request: work, status, watched, events, stdout.
-_DESCRIPTORS = 5
+#: Descriptors that come with a request at most: work, status, and the child's own.
+_DESCRIPTORS = 8
 
 
-def main(descriptor: int, module: str) -> None:
-    """Import `module`, then fork until the other end of the socket `descriptor` is closed."""
+def main(descriptor: int, module: str, child: str) -> None:
+    """Import `module`, then fork until the other end of the socket `descriptor` is closed.
+
+    A child calls `become(work, *own)` of the module `child`.
+    """
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         importlib.import_module(module)
+        become = importlib.import_module(child).become
+        landlock.version()  # asked once, before the children need it
     except BaseException:  # also SystemExit: the server must learn of every failure
         with suppress(OSError):
             control.sendall(FAILED + traceback.format_exc()[-4000:].encode(errors="replace"))
         return
     with suppress(ConnectionError):  # the server died
         control.sendall(READY)
-        _Forking(control).serve()
+        _Forking(control, become).serve()
 
 
 class _Forking:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, become: Callable[..., None]) -> None:
         self._control = control
+        self._become = become
         self._statuses: dict[int, int] = {}
         # A signal between two calls must wake the next one.
         self._woken, self._wake = socket.socketpair()
@@ -96,7 +102,7 @@ class _Forking:
                 end.close()
             for descriptor in (status, *self._statuses.values()):
                 os.close(descriptor)
-            _child(work, *own)
+            self._become(work, *own)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -115,31 +121,3 @@ class _Forking:
 def _tell(descriptor: int, number: int) -> None:
     with suppress(BrokenPipeError):  # the server no longer waits for it
         os.write(descriptor, WORD.pack(number))
-
-
-def _child(work: int, watched: int, events: int, stdout: int) -> None:
-    """Become a group that dies with the server, then do the work, then wait to be ended."""
-    os.setpgid(0, 0)
-    threading.Thread(target=_die_with_the_server, args=(watched,), name="watch the server", daemon=True).start()
-    os.nice(NICENESS)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(stdout, 1)
-    os.dup2(null, 2)
-    os.close(null)
-    os.close(stdout)
-    with os.fdopen(work, "rb") as file:
-        module, function, args = pickle.load(file)  # noqa: S301  # the server wrote it
-    speaking = Connection(events, readable=False)
-    getattr(importlib.import_module(module), function)(speaking, *args)
-    if sys.__stdout__:  # the work may have put another in its place
-        sys.__stdout__.flush()
-    os.dup2(0, 1)
-    speaking.close()
-    # The watching thread ends this process, and with it the group, when the server lets go.
-    threading.Event().wait()
-
-
-def _die_with_the_server(watched: int) -> None:
-    os.read(watched, 1)
-    os.killpg(0, signal.SIGKILL)

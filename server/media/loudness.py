@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from .. import errors
 from ..clip import Clip
-from . import clipping, ffmpeg, process
+from . import clipping, ffmpeg, tools
+from .confinement import Confinement
 from .encoding import OVERRUN, Sound, failure_of
 
 #: The true peak that is never exceeded, in dB of full scale, and how far below it a gain stays.
@@ -68,6 +69,7 @@ def change(before: Measured, target: float) -> Change:
 
 async def measure(
     program: str,
+    confinement: Confinement,
     sound: Sound,
     *,
     bitrate_kbps: int,
@@ -88,7 +90,7 @@ async def measure(
         trim=clipping.trim(clip) if clip else "",
         mixing=ffmpeg.mixing(sound.channels, ambisonic=sound.ambisonic),
     )
-    async with process.spawn(argv, stdin=sound.output.fileno(), group=sound.group) as child:
+    async with tools.spawn(argv, confinement, stdin=sound.output.fileno(), group=sound.group) as child:
         sound.output.close()
         encoder = ffmpeg.Encoder(child)
         async for done in encoder.progress():

@@ -21,6 +21,7 @@ from ..errors import JobError
 from ..jobs import Artifact, Job, Media
 from ..storage.artifacts import Artifacts
 from . import authorities, clipping, cover, id3, loudness, process, ytdlp
+from .confinement import Confinement
 from .encoding import Encoding
 from .exits import Exit, Exits
 from .kept_source import Source
@@ -34,7 +35,7 @@ COVER_TIMEOUT = 1.0
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What every conversion needs. `run` is what the engine is given.
+    """What every conversion needs. `run` is what the engine is given. `confinement` is ffmpeg's.
 
     `observe` is told how many seconds each stage took: `extract`, `cover`, `encode`, `publish`.
     """
@@ -42,6 +43,7 @@ class Pipeline:
     config: Config
     artifacts: Artifacts
     ffmpeg: str
+    confinement: Confinement
     cache: Path
     ca_bundle: authorities.CaBundle | None
     exits: Exits
@@ -105,7 +107,7 @@ class Pipeline:
                         begin=loudness.MEASURING_PERCENT if change else 0,
                         on_audio=lambda: self.exits.heard(job),
                     )
-                    written = await encoding.run(self.ffmpeg, part, target)
+                    written = await encoding.run(self.ffmpeg, self.confinement, part, target)
         job.media = media = dataclasses.replace(job.media, duration=round(written, 3))
         clock.passed("encode")
         artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
@@ -149,6 +151,7 @@ class Pipeline:
         async with source.sound() as sound:
             measured = await loudness.measure(
                 self.ffmpeg,
+                self.confinement,
                 sound,
                 bitrate_kbps=job.bitrate_kbps,
                 clip=job.recipe.clip,
@@ -165,7 +168,8 @@ class Pipeline:
                 thumbnail = await source.cover()
                 if thumbnail is None:
                     return None
-                await cover.make(self.ffmpeg, thumbnail, square, timeout=COVER_TIMEOUT)
+                own = self.confinement.with_folder(folder).reading(thumbnail)
+                await cover.make(self.ffmpeg, thumbnail, square, own, timeout=COVER_TIMEOUT)
         except TimeoutError:
             return None
         except (process.ChildFailed, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Child processes that the server itself starts, such as ffmpeg. `forking.py` has those that run yt-dlp.
+"""Child processes that the server itself starts. `forking.py` has those that run yt-dlp, `tools.py` those for a video.
 
 Each is an `async with` block: when the block is left, however it is left, the child has ended and was reaped. No child
 has state to save (a run works in a temporary folder), so they are ended by SIGKILL at once. That also ends a child that
@@ -39,32 +39,27 @@ async def spawn(
     argv: Sequence[str],
     *,
     stdin: int = asyncio.subprocess.DEVNULL,
-    group: int | None = None,
-    cwd: str | None = None,
-    pass_fds: Sequence[int] = (),
     niceness: int = NICENESS,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Spawned]:
     """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
 
-    `group` is the process group to join; it must be alive. Without one the child leads its own, all of which is killed
-    when the block is left. `pass_fds` are open in the child, too, under the same numbers. Its environment is
-    `variables`, or what any tool needs.
+    It leads a process group, all of which is killed when the block is left. Its environment is `variables`, or what any
+    tool needs.
     """
 
     async def start() -> Spawned:
-        process = await asyncio.create_subprocess_exec(
-            *_nice(argv, niceness),
-            stdin=stdin,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            process_group=0 if group is None else group,
-            cwd=cwd,
-            pass_fds=pass_fds,
-            env=environment.for_tools() if variables is None else variables,
-            limit=LINE_BYTES,
+        return Spawned(
+            await asyncio.create_subprocess_exec(
+                *_nice(argv, niceness),
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                process_group=0,
+                env=environment.for_tools() if variables is None else variables,
+                limit=LINE_BYTES,
+            )
         )
-        return Spawned(process, leads_group=group is None)
 
     try:
         child = await completion.started(start(), Spawned.end)
@@ -81,16 +76,10 @@ async def run(
     *,
     timeout: float,
     stdin: bytes = b"",
-    memory: int | None = None,
     niceness: int = NICENESS,
     variables: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds.
-
-    `memory` limits its data (`ulimit -d`) in bytes. Where that cannot be set, it runs without the limit.
-    """
-    if memory is not None:
-        argv = ["sh", "-c", 'ulimit -d "$0" 2>/dev/null; exec "$@"', str(memory // 1024), *argv]
+    """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
     read_end, write_end = os.pipe()
     try:
         async with spawn(argv, stdin=read_end, niceness=niceness, variables=variables) as child:
@@ -143,41 +132,57 @@ def safe_import_path() -> dict[str, str]:
     return variables
 
 
+class Tail:
+    """Reads a stream to its end and keeps the last of it."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self._kept = bytearray()
+        self._reading = asyncio.create_task(self._read(stream), name="stderr of a child")
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode(errors="replace").strip()
+
+    async def whole(self) -> None:
+        await self._reading
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(4096):
+            self._kept += chunk
+            del self._kept[:-TAIL_BYTES]
+
+
 class Spawned:
     """A running child that the server started. Its stderr is read all along and its end kept."""
 
-    def __init__(self, process: asyncio.subprocess.Process, *, leads_group: bool) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None or process.stderr is None:
             raise AssertionError("spawned without pipes")
         self.pid = process.pid
         self.stdout = process.stdout
         self._process = process
-        self._leads_group = leads_group
-        self._tail = bytearray()
-        self._reader = asyncio.create_task(self._read_stderr(process.stderr), name=f"stderr of {process.pid}")
+        self._killed = False
+        self._tail = Tail(process.stderr)
 
     async def wait(self) -> int:
         """The exit status, negative for a signal, once the child ended and all its stderr was read."""
         status = await self._process.wait()
-        await self._reader
+        await self._tail.whole()
         return status
 
     @property
     def stderr(self) -> str:
-        return self._tail.decode(errors="replace").strip()
-
-    async def _read_stderr(self, stream: asyncio.StreamReader) -> None:
-        while chunk := await stream.read(4096):
-            self._tail += chunk
-            del self._tail[:-TAIL_BYTES]
+        return self._tail.text
 
     async def end(self) -> None:
         with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a group of zombies
-            if self._leads_group:
-                self._leads_group = False  # once it has ended, its number may become another's
+            if not self._killed:
+                self._killed = True  # once it has ended, its number may become another's
                 os.killpg(self.pid, signal.SIGKILL)
-            elif self._process.returncode is None:
-                self._process.kill()
         # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
         # The whole transport may be closed only afterwards: it would take the exit status from asyncio's watcher.
         transport: asyncio.SubprocessTransport = self._process._transport  # type: ignore[attr-defined]
@@ -186,5 +191,4 @@ class Spawned:
                 pipe.close()
         await self._process.wait()
         transport.close()
-        self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._tail.close()

@@ -5,6 +5,7 @@ The run itself happens in `ytdlp_child.py`, in a process of its own.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import json
@@ -19,7 +20,8 @@ from .. import errors, youtube_url
 from ..config import Config, ConfigError
 from ..installation import pip_install
 from ..jobs import Media
-from . import advice, cookie_file, forking, formats, process, reasons, wholeness
+from . import advice, confinement, cookie_file, forking, formats, process, reasons, wholeness
+from .confinement import Confinement
 from .cookies import NO_LONGER_VALID, Cookies, Copy
 from .feeding import Output
 
@@ -106,6 +108,10 @@ class Versions:
         return ", ".join(parts) + (f"; plugins: {self.named_plugins}" if self.plugins else "; no plugins")
 
 
+def _confinement(config: Config, cache: Path, ca_bundle: Path | None = None) -> Confinement:
+    return confinement.of_ytdlp(cache, config.ytdlp.args, ca_bundle=ca_bundle, sandbox=config.jobs.sandbox)
+
+
 def preload(config: Config) -> None:
     """Start importing yt-dlp, and its plugins if they are wanted. Call in the main thread's loop."""
     forking.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
@@ -118,10 +124,13 @@ async def check(config: Config, cache: Path, source: forking.ForkServer | None =
 
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
+    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
     base, own = options(config, cache=cache), list(config.ytdlp.args)
     why = "its check ended early"
     try:
-        async with forking.fork(CHILD, "check", base, own, OPERATOR_MAY_SET, source=source) as child:
+        async with forking.fork(
+            CHILD, "check", base, own, OPERATOR_MAY_SET, cache, confinement=_confinement(config, cache), source=source
+        ) as child:
             report = await _event(child)
     except forking.ForkServerEnded as error:
         report, why = None, error.reason
@@ -265,6 +274,7 @@ async def run(
 
     `name` is the work's name in the log, which gets yt-dlp's own words at `debug`.
     """
+    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
     copy = await cookies.copy(folder) if cookies else None
     argv = options(config, cache=cache, cookies=copy.path if copy else None) + list(config.ytdlp.args)
     rules = {
@@ -278,7 +288,9 @@ async def run(
     }
     source: Run | None = None
     try:
-        async with forking.fork(CHILD, "main", argv, youtube_url.canonical_url(video_id), rules) as child:
+        own = _confinement(config, cache, ca_bundle).with_folder(folder)
+        url = youtube_url.canonical_url(video_id)
+        async with forking.fork(CHILD, "main", argv, url, rules, confinement=own) as child:
             source = Run(child, name or video_id, advice.setup(config), copy)
             yield source
     finally:

@@ -35,7 +35,7 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import description, download, formats, plugins, session, source_hosts, thumbnails
+from . import confinement, description, download, formats, plugins, session, source_hosts, thumbnails
 from .words import Words
 
 
@@ -85,6 +85,7 @@ class _Run:
 
     def run(self, argv: Sequence[str], url: str) -> None:
         os.environ.update(self.rules["environment"])
+        confinement.use_as_temporary(Path(self.rules["folder"]))
         if bundle := self.rules["environment"].get("SSL_CERT_FILE"):
             _trust(bundle)
         os.chdir(self.rules["folder"])
@@ -221,12 +222,15 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str]) -> None:
+def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str], folder: Path) -> None:
     """Report the versions, and the options outside `allowed` that the operator's `own` arguments change in `base`.
+
+    Temporary files go to `folder`.
 
     No value of an option is repeated, since it may be a password. The server runs this before it listens, which also
     warms the forkserver.
     """
+    confinement.use_as_temporary(folder)
     report: dict[str, Any] = {"event": "checked", "problem": "", "changed": []}
     report |= {"versions": {**_VERSIONS, "runtime": _runtime()}, "plugin_errors": _PLUGIN_ERRORS[-4000:]}
     known = yt_dlp.options.create_parser()

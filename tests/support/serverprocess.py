@@ -223,7 +223,8 @@ class ServerProcess:
         return [process for process in processes if process.pid in family - {self.pid}]
 
     def forkserver(self) -> Process:
-        return next(p for p in self.descendants() if p.parent == self.pid and ".forkserver import main" in p.command)
+        """The one whose children run yt-dlp; those of another become ffmpeg."""
+        return next(p for p in self.descendants() if p.parent == self.pid and "ytdlp_child" in p.command)
 
     def running_ytdlp(self) -> list[Process]:
         forkserver = self.forkserver().pid
@@ -231,7 +232,7 @@ class ServerProcess:
 
     def running_ffmpeg(self) -> list[Process]:
         """Those that encode."""
-        return [p for p in self.descendants() if p.parent == self.pid and "libmp3lame" in p.command]
+        return [p for p in self.descendants() if "libmp3lame" in p.command]
 
 
 def link(conversion_id: str) -> str:

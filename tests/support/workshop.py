@@ -13,7 +13,7 @@ from aiohttp import web
 
 from server.config import AudioConfig, Config, YtdlpConfig
 from server.jobs import Artifact, Job, Recipe
-from server.media import authorities, forking, ytdlp
+from server.media import authorities, ffmpeg, forking, ytdlp
 from server.media.exits import Exits, exits_of
 from server.media.kept_sources import KeptSources
 from server.media.pipeline import Pipeline
@@ -101,7 +101,9 @@ async def workshop(folder: Path) -> AsyncIterator[Workshop]:
         artifacts = Artifacts(folder / "downloads", budget_bytes=1 << 30)
         await artifacts.open()
         sources = KeptSources(artifacts)
-        exits = Exits(exits_of(config), 0)
-        pipeline = Pipeline(config, artifacts, FFMPEG, folder / "cache", bundle, exits, lambda *_: None, sources)
+        confined, exits = await ffmpeg.confined(FFMPEG, config), Exits(exits_of(config), 0)
+        pipeline = Pipeline(
+            config, artifacts, FFMPEG, confined, folder / "cache", bundle, exits, lambda *_: None, sources
+        )
         yield Workshop(pipeline, youtube_folder / "clips")
         assert not list((folder / "downloads" / ".staging").iterdir())

@@ -28,7 +28,19 @@ from server.media.exits import exits_of
 from server.offline import offline_youtube
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-SUBJECTS = ["ytmp3d", "config", "keys", "ffmpeg", "yt-dlp", "plugins", "javascript", "state", "downloads", "port"]
+SUBJECTS = [
+    "ytmp3d",
+    "config",
+    "keys",
+    "ffmpeg",
+    "sandbox",
+    "yt-dlp",
+    "plugins",
+    "javascript",
+    "state",
+    "downloads",
+    "port",
+]
 SUBJECTS += ["clock"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from server.media import cover, picture, process
+from server.media import confinement, cover, picture, process, tools
 from server.media.picture import Header
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -49,7 +49,8 @@ def drawn(folder: Path, graph: str, *options: str, suffix: str = "jpg") -> bytes
 async def made(folder: Path, content: bytes) -> bytes:
     """The cover of a thumbnail with this content."""
     (folder / "thumbnail").write_bytes(content)
-    await cover.make(FFMPEG, folder / "thumbnail", folder / "cover.jpg", timeout=30)
+    confined = confinement.of_tool(FFMPEG, file_size=1 << 24).with_folder(folder)
+    await cover.make(FFMPEG, folder / "thumbnail", folder / "cover.jpg", confined, timeout=30)
     return (folder / "cover.jpg").read_bytes()
 
 
@@ -197,5 +198,6 @@ async def test_the_decoder_may_not_take_all_memory(tmp_path: Path) -> None:
     )
     command = [FFMPEG, "-v", "error", "-f", "png_pipe", "-i", str(path), "-f", "null", "-"]
     with pytest.raises(process.ChildFailed) as caught:
-        await process.run(command, timeout=60, memory=256 << 20)
+        confined = confinement.of_tool(FFMPEG, file_size=0, memory=256 << 20)
+        await tools.run(command, confined.with_folder(tmp_path), timeout=60)
     assert "allocate" in caught.value.stderr or "emory" in caught.value.stderr, caught.value.stderr

@@ -43,6 +43,8 @@ IMPORT_RULES: dict[str, set[str]] = {
 }
 #: Only these packages may import aiohttp.
 HTTP_PACKAGES = {"http", "offline", "app", "commands"}
+#: Who may start processes. The last two run in processes of their own, which `media.forking` starts.
+STARTING = ("media.process", "media.forking", "media.forkserver", "media.tool_child")
 #: What starts processes or forks.
 SPAWNING = re.compile(
     r"subprocess|multiprocessing(\.(process|context|pool|forkserver))?|asyncio\.create_subprocess_\w+"
@@ -134,8 +136,7 @@ def test_only_these_modules_start_processes() -> None:
     for name, path in PATHS.items():
         used = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
         spawning = {one for one in used | MODULES[name] if SPAWNING.fullmatch(one)}
-        # The forkserver is a process of its own, which `forking` starts.
-        assert bool(spawning) == (name in ("media.process", "media.forking", "media.forkserver")), (name, spawning)
+        assert bool(spawning) == (name in STARTING), (name, spawning)
 
 
 @pytest.mark.parametrize("name", sorted(IMPORT_RULES.keys() - {"app"}))

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from support.waiting import SOON
 
-from server.media import forking, process
+from server.media import confinement, forking, process, tools
 
 #: Works in the forked children of these tests, see `children.py`.
 CHILDREN = "support.children"
+AS_FFMPEG = confinement.of_tool("sleep", file_size=1 << 20)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +93,7 @@ async def test_what_a_child_started_does_not_outlive_its_block(then: str) -> Non
 
 async def test_a_child_in_anothers_group_ends_alone() -> None:
     async with process.spawn(["sleep", "60"]) as leader:
-        async with process.spawn(["sleep", "60"], group=leader.pid) as friend:
+        async with tools.spawn(["sleep", "60"], AS_FFMPEG, group=leader.pid) as friend:
             pass
         assert alive(leader.pid) and not alive(friend.pid)
 
@@ -110,7 +111,8 @@ async def test_a_forked_child_sends_events_and_output() -> None:
 async def test_leaving_the_block_ends_the_whole_group() -> None:
     async with forking.fork(CHILDREN, "with_a_grandchild") as child:
         grandchild = int(await child.events.readline())
-        async with process.spawn(["sleep", "60"], group=child.pid) as friend:
+        async with tools.spawn(["sh", "-c", "echo; sleep 60"], AS_FFMPEG, group=child.pid) as friend:
+            await friend.stdout.readline()
             assert os.getpgid(friend.pid) == os.getpgid(grandchild) == child.pid
         pids = child.pid, grandchild
     await gone(*pids)
@@ -199,13 +201,15 @@ async def test_a_module_that_cannot_be_imported_is_a_failure_that_says_why() -> 
 
 SERVER = """
 import asyncio, os, sys
-from server.media import forking, process
+from server.media import confinement, forking, tools
 
 async def main():
     forking.preload("json")
     async with forking.fork("support.children", "with_a_grandchild") as child:
         grandchild = int(await child.events.readline())
-        async with process.spawn(["sleep", "60"], group=child.pid) as friend:
+        confined = confinement.of_tool("sleep", file_size=0)
+        async with tools.spawn(["sh", "-c", "echo; sleep 60"], confined, group=child.pid) as friend:
+            await friend.stdout.readline()
             print(os.getpid(), child.pid, grandchild, friend.pid, flush=True)
             await asyncio.sleep(60)
 
