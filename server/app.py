@@ -160,6 +160,8 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
             metrics=metrics,
             gate=gate or exits,
         )
+        engine.bound_of = lambda owner: app[KEYS].limits_of(owner).concurrent
+        app[KEYS].listeners.append(engine.queue.look_again)
         sources.is_awaited = engine.awaits_source
         for one in exits.all:
             metrics.exit(one.name, partial(exits.is_open, one))

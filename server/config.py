@@ -66,6 +66,7 @@ class LimitsConfig:
     per_hour: int = _number(1000, 1, 1_000_000_000)
     per_day: int = _number(10_000, 1, 1_000_000_000)
     conversions_per_day: int = _number(0, 0, 1_000_000_000)
+    concurrent: int = _number(0, 0, 1024)
 
 
 @dataclass(frozen=True)

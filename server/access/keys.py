@@ -46,7 +46,7 @@ class Key:
 class Keys:
     """The keys that are accepted now: those of the file, that of the environment, and `extra`, by the plain key.
 
-    `on_change` is called whenever they may be others.
+    Each of `listeners` is called whenever they may be others.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Keys:
         self._fixed = {hashed(plain): key for plain, key in (extra or {}).items()}
         if environment_key and environment_key.strip():
             self._fixed[hashed(environment_key.strip())] = Key(ENVIRONMENT, defaults)
-        self._by_hash = dict(self._fixed)
+        self._by_hash, self._limits = dict(self._fixed), _limits(self._fixed)
         self._stamp: Stamp = None
-        self.on_change: Callable[[], None] = lambda: None
+        self.listeners: list[Callable[[], None]] = []
 
     @property
     def any_keys(self) -> bool:
@@ -85,6 +85,10 @@ class Keys:
             raise KeyDisabled("This API key is disabled. Ask the server's owner.")
         return key
 
+    def limits_of(self, name: str) -> LimitsConfig:
+        """The limits of the key of that name; the defaults if there is none any more."""
+        return self._limits.get(name, self._defaults)
+
     async def load(self) -> None:
         """Read the file. Raises ConfigError, and then keeps the keys it had."""
         self._stamp = await self._look()  # before reading: what changes meanwhile is seen by the next look
@@ -97,7 +101,9 @@ class Keys:
             raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from error
         stored = {one.sha256: self._key(one) for one in key_file.parse(self._path, content).values()}
         self._by_hash = stored | self._fixed
-        self.on_change()
+        self._limits = _limits(self._by_hash)
+        for told in self.listeners:
+            told()
 
     async def watch(self) -> None:
         """Load every change of the file within two seconds, until cancelled. A broken file changes nothing."""
@@ -121,6 +127,10 @@ class Keys:
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _limits(keys: Mapping[str, Key]) -> dict[str, LimitsConfig]:
+    return {key.name: key.limits for key in keys.values()}
 
 
 def environment_key(value: str | None) -> str | None:

@@ -15,6 +15,7 @@ LIMITS = {
     "per_hour": "requests an hour",
     "per_day": "requests a day",
     "conversions_per_day": "conversions a day (UTC); 0 is no limit",
+    "concurrent": "conversions that are worked on at a time; 0 is no limit",
 }
 #: The message after each `keys` command.
 DONE = {

@@ -11,7 +11,7 @@ import errno
 import itertools
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 from .. import errors
@@ -67,11 +67,15 @@ class Engine:
         self.slots = slots
         self.use = Use(state)
         self.table = Table(file_name)
-        self.queue = FairQueue(self.table.queue_changed)
+        #: How many jobs of a key may be in slots at a time, by the key's name; 0 is no bound.
+        self.bound_of: Callable[[str], int] = lambda owner: 0
+        self.queue = FairQueue(self.table.queue_changed, self._may_start)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
         self._gate = StorageGate(gate or AlwaysOpen(), artifacts)
         self._gate.on_change = self._gate_changed
-        self.workers = Workers(run, slots=slots, timeout=settings.timeout, gate=self._gate)
+        self.workers = Workers(
+            run, slots=slots, timeout=settings.timeout, gate=self._gate, on_free=self.queue.look_again
+        )
         self._jobs: dict[Recipe, Job] = {}  # in flight or kept
         self.draining = False
         self._room = True
@@ -157,6 +161,10 @@ class Engine:
             self.table.names.of(conversion)
             self.retention.keep(conversion)
         return conversion
+
+    def _may_start(self, owner: str) -> bool:
+        bound = self.bound_of(owner)
+        return not bound or self.workers.in_slots(owner) < bound
 
     def awaits_source(self, video_id: str) -> bool:
         """Whether a job in the queue will need the source of this video in a file."""

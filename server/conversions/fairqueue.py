@@ -10,11 +10,20 @@ from ..jobs import Conversion, Job
 
 
 class FairQueue:
-    """The waiting conversions. Lanes are served round robin; within a lane, first come, first served."""
+    """The waiting conversions. Lanes are served round robin; within a lane, first come, first served.
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called whenever positions may have changed."""
+    A lane whose key may not start anything more now is passed over and keeps its turn. Positions do not know of that.
+    """
+
+    def __init__(
+        self, on_change: Callable[[], None] = lambda: None, may_start: Callable[[str], bool] = lambda owner: True
+    ) -> None:
+        """`on_change` is called whenever positions may have changed.
+
+        `may_start` says whether a key may start one more now; call `look_again` when it may.
+        """
         self._on_change = on_change
+        self._may_start = may_start
         self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
         self._size = 0
         self._filled = asyncio.Event()
@@ -83,10 +92,17 @@ class FairQueue:
         self._on_change()
 
     async def filled(self) -> None:
-        """Return once a conversion waits."""
-        while not self._size:
+        """Return once a conversion waits that may start."""
+        while self._next_owner() is None:
             self._filled.clear()
             await self._filled.wait()
+
+    def look_again(self) -> None:
+        """Ask again which keys may start something."""
+        self._filled.set()
+
+    def _next_owner(self) -> str | None:
+        return next((owner for owner in self._lanes if self._may_start(owner)), None)
 
     async def pop(self) -> Conversion:
         """Wait for a conversion and take the next one."""
@@ -96,11 +112,11 @@ class FairQueue:
                 return conversion
 
     def take(self) -> Conversion | None:
-        """Take the next one; None if none waits."""
-        if not self._size:
+        """Take the next one that may start; None if there is none."""
+        owner = self._next_owner()
+        if owner is None:
             return None
-        owner, lane = next(iter(self._lanes.items()))
-        conversion = next(iter(lane))
+        conversion = next(iter(self._lanes[owner]))
         self.discard(conversion)
         if owner in self._lanes:
             self._lanes[owner] = self._lanes.pop(owner)  # to the end of the turns

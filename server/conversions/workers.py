@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import errors
 from ..gate import Gate
-from ..jobs import Artifact, Job
+from ..jobs import Artifact, Conversion, Job
 from .fairqueue import FairQueue
 
 log = logging.getLogger(__name__)
@@ -28,16 +28,20 @@ Run = Callable[[Job], Awaitable[Artifact]]
 class Workers:
     """A bounded number of slots, each of which runs one attempt at a time."""
 
-    def __init__(self, run: Run, *, slots: int, timeout: float, gate: Gate) -> None:
+    def __init__(
+        self, run: Run, *, slots: int, timeout: float, gate: Gate, on_free: Callable[[], None] = lambda: None
+    ) -> None:
         """`run` makes an artifact or raises JobError. `timeout` bounds all attempts at a job together, in seconds.
 
-        `gate` says when an attempt may begin.
+        `gate` says when an attempt may begin. `on_free` is called when a slot is free again.
         """
+        self._on_free = on_free
         self._run = run
         self._gate = gate
         self._timeout = timeout
         self._free_slots = asyncio.BoundedSemaphore(slots)
         self._busy: set[Job] = set()
+        self._turn_of: dict[Job, str] = {}  # the key whose turn gave the job its slot
         self._deadlines: dict[Job, float] = {}  # by the loop's monotonic clock, from the first attempt on
         self._lives: dict[Job, asyncio.Task[None]] = {}
         self._turns: dict[Job, asyncio.Future[None]] = {}  # jobs that wait for another attempt
@@ -61,16 +65,22 @@ class Workers:
         """Conversions whose job is in a slot."""
         return sum(len(job.sharers) for job in self._busy)
 
+    def in_slots(self, owner: str) -> int:
+        """How many jobs have a slot by the turn of this key. A job that keys share counts for one of them."""
+        return sum(one == owner for one in self._turn_of.values())
+
     async def run_forever(self, queue: FairQueue, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
         """Give each free slot to the next job. `live(job)` is started at a job's first turn."""
         while True:
             await self._free_slots.acquire()
             try:
-                job = await self._next(queue)
+                conversion = await self._next(queue)
             except BaseException:
                 self._free_slots.release()
                 raise
+            job = conversion.job
             self._busy.add(job)
+            self._turn_of[job] = conversion.owner
             self._gate.begin(job)
             for sharer in job.sharers:
                 queue.discard(sharer)
@@ -80,13 +90,13 @@ class Workers:
             task = self._lives[job] = asyncio.create_task(live(job), name=f"job {job.recipe}")
             task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]  # mypy and defaults
 
-    async def _next(self, queue: FairQueue) -> Job:
-        """The next job, once there is one and the gate is open."""
+    async def _next(self, queue: FairQueue) -> Conversion:
+        """The next conversion, once there is one and the gate is open."""
         while True:
             await queue.filled()
             await self._gate.opened()
             if (conversion := queue.take()) is not None:  # it may have been cancelled meanwhile
-                return conversion.job
+                return conversion
 
     @contextmanager
     def slot(self, job: Job) -> Iterator[None]:
@@ -99,8 +109,10 @@ class Workers:
     def _free(self, job: Job) -> None:
         if job in self._busy:
             self._busy.remove(job)
+            del self._turn_of[job]
             self._gate.end(job)
             self._free_slots.release()
+            self._on_free()
 
     def _ended(self, job: Job) -> None:
         """Clean up after the job's task. A task cancelled before its first step has freed nothing itself."""

@@ -24,7 +24,7 @@ class LongAnswers:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._under_way: set[_Answer] = set()
-        keys.on_change = self._look_again
+        keys.listeners.append(self._look_again)
 
     @asynccontextmanager
     async def one(self, authorization: str | None) -> AsyncIterator[None]:

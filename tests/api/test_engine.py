@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import threading
 from datetime import datetime, timedelta
@@ -11,9 +12,26 @@ from typing import Any
 
 import pytest
 from conftest import Later, StartApi
-from support.api import KEY, OTHER, SOON, Api, content_of, eventually, finish, link, serving, submit, watch
+from support.api import (
+    KEY,
+    KEYS,
+    OTHER,
+    SOON,
+    UNLIMITED,
+    Api,
+    content_of,
+    eventually,
+    finish,
+    link,
+    serving,
+    submit,
+    watch,
+)
 
 from server import errors, jobs
+from server.access import key_file
+from server.access import keys as keys_module
+from server.access.keys import Key
 from server.config import JobsConfig
 from server.conversions import engine, retention
 from server.http.context import ARTIFACTS
@@ -56,6 +74,67 @@ async def test_a_batch_does_not_make_another_key_wait_for_all_of_it(start_api: S
     await api.status(single["conversion_id"], key=OTHER, wait=50)
     await eventually(lambda: len(api.studio.takes) == 52)
     assert api.studio.videos.index("single-vid-") <= 2
+
+
+def some_at_a_time(concurrent: int) -> dict[str, Key]:
+    return {**KEYS, "some": Key("some", dataclasses.replace(UNLIMITED, concurrent=concurrent))}
+
+
+async def test_a_key_gets_no_more_slots_than_it_may_have_and_others_go_on(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=4), keys=some_at_a_time(2))
+    for n in range(5):
+        await api.convert(f"led-some-{n:02d}", key="some")
+    for n in range(2):
+        await api.convert(f"led-anna-{n:02d}")
+    await api.studio.take("led-anna-01")
+    assert sorted(api.studio.videos) == ["led-anna-00", "led-anna-01", "led-some-00", "led-some-01"]
+    for ended in range(2):
+        await finish(api, f"led-anna-{ended:02d}")
+    await eventually(lambda: api.engine.workers.busy == 2)
+    for ended in range(5):
+        await eventually(lambda ended=ended: len(api.studio.takes) == min(7, 4 + ended))  # type: ignore[misc]
+        assert api.engine.workers.busy <= 2
+        await finish(api, f"led-some-{ended:02d}")
+    await eventually(lambda: api.engine.workers.busy == 0)
+
+
+async def test_a_slot_is_free_for_the_key_again_however_its_work_ended(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=4), keys=some_at_a_time(1))
+    ids = [(await api.convert(f"led-some-{n:02d}", key="some"))["conversion_id"] for n in range(4)]
+    await api.studio.take("led-some-00")
+    await api.request("DELETE", f"/status/{ids[0]}", key="some")
+    (await api.studio.take("led-some-01")).fail(errors.VideoPrivate())
+    (await api.studio.take("led-some-02")).fail(errors.NetworkError())
+    await finish(api, "led-some-03")
+    (await api.studio.take("led-some-02", 2)).fail(errors.NetworkError())
+    await eventually(lambda: api.engine.workers.busy == 0 and not api.engine.workers.in_slots("some"))
+
+
+async def test_work_that_keys_share_counts_for_the_key_whose_turn_began_it(start_api: StartApi) -> None:
+    api = await start_api(jobs=JobsConfig(slots=3), keys=some_at_a_time(1))
+    await api.convert("led-shared-")
+    await api.studio.take("led-shared-")
+    await api.convert("led-shared-", key="some")
+    await api.convert("led-own----", key="some")
+    await api.studio.take("led-own----")
+    assert (api.engine.workers.in_slots("anna"), api.engine.workers.in_slots("some")) == (1, 1)
+    await api.convert("led-next---", key="some")
+    await api.convert("led-next---")
+    await api.studio.take("led-next---")
+    assert (api.engine.workers.in_slots("anna"), api.engine.workers.in_slots("some")) == (2, 1)
+
+
+async def test_a_bound_that_is_raised_holds_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_module, "_PERIOD", 0.01)
+    path = tmp_path / "keys.toml"
+    plain = key_file.create(path, "some", {"concurrent": 1})
+    async with serving(tmp_path, jobs=JobsConfig(slots=2)) as api:
+        await api.convert("led-first--", key=plain)
+        await api.convert("led-second-", key=plain)
+        await api.studio.take("led-first--")
+        assert api.engine.workers.busy == 1
+        path.write_text(path.read_text().replace("concurrent = 1", "concurrent = 2"))
+        await api.studio.take("led-second-")
 
 
 async def test_shared_work_starts_when_the_first_of_its_sharers_turns_comes(start_api: StartApi) -> None:

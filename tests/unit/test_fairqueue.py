@@ -94,6 +94,33 @@ async def test_who_pops_an_empty_queue_waits_for_the_next() -> None:
         assert await popping is two
 
 
+async def test_a_key_that_may_start_nothing_is_passed_over_and_keeps_its_turn() -> None:
+    held = {"anna"}
+    queue = FairQueue(may_start=lambda owner: owner not in held)
+    first, second, other, another = (conversion(owner) for owner in ("anna", "anna", "ben", "ben"))
+    for one in (first, second, other, another):
+        queue.push(one)
+    assert queue.take() is other
+    held.clear()
+    assert [queue.take() for _ in range(4)] == [first, another, second, None]
+
+
+async def test_who_waits_for_a_key_that_may_start_nothing_is_woken_when_it_may() -> None:
+    held = {"anna"}
+    queue = FairQueue(may_start=lambda owner: owner not in held)
+    one = conversion("anna")
+    queue.push(one)
+    popping = asyncio.create_task(queue.pop())
+    for _ in range(5):
+        queue.look_again()
+        await asyncio.sleep(0)
+    assert not popping.done() and queue.take() is None
+    held.clear()
+    queue.look_again()
+    async with asyncio.timeout(SOON):
+        assert await popping is one
+
+
 @given(
     st.lists(
         st.one_of(

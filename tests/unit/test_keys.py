@@ -25,7 +25,7 @@ from server.errors import KeyDisabled, Unauthorized
 DEFAULTS = LimitsConfig(100, 1000, 10_000)
 HASH = "a" * 64
 LIMIT = "a whole number from 1 to 1000000000"
-ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day, conversions_per_day"
+ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day, conversions_per_day, concurrent"
 TABLE = f'sha256 = "{HASH}"\ncreated = 2026-01-31T12:00:00Z\n'
 
 
