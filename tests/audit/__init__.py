@@ -1,0 +1,1 @@
+"""Asks for known weaknesses of what is installed; see `__main__.py`."""
