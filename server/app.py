@@ -162,7 +162,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         )
         engine.bound_of = lambda owner: app[KEYS].limits_of(owner).concurrent
         app[KEYS].listeners.append(engine.queue.look_again)
-        sources.is_awaited = engine.awaits_source
+        sources.is_awaited = engine.queue.awaits_source
         for one in exits.all:
             metrics.exit(one.name, partial(exits.is_open, one))
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)

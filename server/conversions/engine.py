@@ -166,10 +166,6 @@ class Engine:
         bound = self.bound_of(owner)
         return not bound or self.workers.in_slots(owner) < bound
 
-    def awaits_source(self, video_id: str) -> bool:
-        """Whether a job in the queue will need the source of this video in a file."""
-        return any(job.video_id == video_id and job.recipe.needs_source for job in self.queue.jobs())
-
     async def remove(self, conversion: Conversion) -> None:
         """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""
         await self._write_removal(self._take_away(conversion))

@@ -26,6 +26,7 @@ class FairQueue:
         self._may_start = may_start
         self._lanes: dict[str, dict[Conversion, None]] = {}  # in the order of their turns
         self._size = 0
+        self._sources: dict[str, set[Conversion]] = {}  # those that need a kept source, by video
         self._filled = asyncio.Event()
         self._positions: dict[Conversion, int] | None = None
         self._notice: str | None = None
@@ -36,6 +37,10 @@ class FairQueue:
     def jobs(self) -> list[Job]:
         """The jobs that wait, each once."""
         return list(dict.fromkeys(waiting.job for lane in self._lanes.values() for waiting in lane))
+
+    def awaits_source(self, video_id: str) -> bool:
+        """Whether a job waits that will need the source of this video in a file."""
+        return video_id in self._sources
 
     def __contains__(self, conversion: Conversion) -> bool:
         return conversion in self._lanes.get(conversion.owner, ())
@@ -60,6 +65,7 @@ class FairQueue:
         lane = self._lanes.setdefault(conversion.owner, {})
         before = len(lane)
         lane[conversion] = None
+        self._note_source(conversion)
         self._grown(len(lane) - before)
 
     def push_first(self, conversions: Iterable[Conversion]) -> None:
@@ -67,10 +73,15 @@ class FairQueue:
         by_owner: dict[str, dict[Conversion, None]] = {}
         for conversion in conversions:
             by_owner.setdefault(conversion.owner, {})[conversion] = None
+            self._note_source(conversion)
         for owner, joining in by_owner.items():
             before = self._lanes.get(owner, {})
             lane = self._lanes[owner] = {**joining, **before}
             self._grown(len(lane) - len(before))
+
+    def _note_source(self, conversion: Conversion) -> None:
+        if conversion.job.recipe.needs_source:
+            self._sources.setdefault(conversion.video_id, set()).add(conversion)
 
     def _grown(self, count: int) -> None:
         self._size += count
@@ -85,6 +96,10 @@ class FairQueue:
         if not lane:
             del self._lanes[conversion.owner]
         self._size -= 1
+        if waiting := self._sources.get(conversion.video_id):
+            waiting.discard(conversion)
+            if not waiting:
+                del self._sources[conversion.video_id]
         self._places_changed()
 
     def _places_changed(self) -> None:

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.waiting import SOON
 
+from server.clip import Clip
 from server.conversions.fairqueue import FairQueue
 from server.jobs import Conversion, Job, Quality, Recipe, new_id, utc_now
 
 
-def conversion(owner: str, video_id: str = "some-video-") -> Conversion:
-    return Conversion(new_id(), owner, Quality.HIGH, utc_now(), Job(Recipe(video_id, 320)))
+def conversion(owner: str, video_id: str = "some-video-", clip: Clip | None = None) -> Conversion:
+    return Conversion(new_id(), owner, Quality.HIGH, utc_now(), Job(Recipe(video_id, 320, clip)))
 
 
 async def drained(queue: FairQueue) -> list[Conversion]:
@@ -162,3 +163,15 @@ def test_what_is_in_a_pause_between_attempts_is_next(count: int) -> None:
     for _ in range(count):
         queue.push(conversion("anna"))
     assert queue.position(conversion("anna")) == 1
+
+
+async def test_it_knows_which_videos_will_be_needed_in_a_file() -> None:
+    queue = FairQueue()
+    whole, *parts = conversion("anna"), *(conversion("anna", clip=Clip(float(number))) for number in range(1, 4))
+    for one in (whole, parts[0], parts[0]):
+        queue.push(one)
+    queue.push_first(parts)
+    assert queue.awaits_source("some-video-") and not queue.awaits_source("other-video")
+    queue.discard(parts[1])
+    assert [await queue.pop(), await queue.pop()] == [parts[0], parts[2]]
+    assert len(queue) == 1 and not queue.awaits_source("some-video-"), "the whole one goes straight to the encoder"
