@@ -24,13 +24,13 @@ from typing import Any
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
 from ..filesystems import NO_LOCKS, lock, replace, sync_open
 from ..installation import program
+from . import key_name
 
 log = logging.getLogger(__name__)
 
 #: The name of the key in the environment variable YTMP3D_KEY.
 ENVIRONMENT = "env"
 _WINDOWS = tuple(one.name for one in dataclasses.fields(LimitsConfig))
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,15 +42,12 @@ def command(config: Config, action: str) -> str:
 
 def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
     """Make a key and return it. Only its hash is stored. Raises ValueError, ConfigError or OSError, as all below do."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a key's name has 1 to 64 of the characters A-Z a-z 0-9 . _ -, found {name!r}")
+    name = key_name.normal(name)
+    if not key_name.is_good(name):
+        raise ValueError(f"a key's name has {key_name.EXPECTED}, found {name!r}")
     if name == ENVIRONMENT:
         raise ValueError(f'the name "{ENVIRONMENT}" belongs to the key in the environment variable YTMP3D_KEY')
-    for window, number in limits_overrides.items():
-        try:
-            whole_number(LimitsConfig, window, number)
-        except ValueError as expected:
-            raise ValueError(f"{window}: expected {expected}, found {number}") from None
+    _check_limits(limits_overrides)
     plain = f"ytmp3d_{secrets.token_urlsafe(24)}"
     with _edit(path) as keys:
         if name in keys:
@@ -59,22 +56,39 @@ def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
     return plain
 
 
-def listing(path: Path) -> list[str]:
-    """One line a key: its name, when it was made, whether it is disabled, and its own limits."""
+def listing(path: Path) -> dict[str, str]:
+    """One line a key, by its name: the name, when it was made, whether it is disabled, and its own limits."""
     keys = _read(path)
     width = max(map(len, keys), default=0)
-    return [f"{name:{width}}  {one.described()}" for name, one in keys.items()]
+    return {name: f"{name:{width}}  {one.described()}" for name, one in keys.items()}
 
 
 def set_disabled(path: Path, name: str, disabled: bool) -> None:
     with _edit(path) as keys:
-        keys[name] = dataclasses.replace(_known(keys, name), disabled=disabled)
+        one = _known(keys, name)
+        keys[one.name] = dataclasses.replace(one, disabled=disabled)
+
+
+def set_limits(path: Path, name: str, changes: Mapping[str, int | None]) -> None:
+    """Give a key these limits; None takes one back to the default. The others stay."""
+    _check_limits({limit: number for limit, number in changes.items() if number is not None})
+    with _edit(path) as keys:
+        one = _known(keys, name)
+        limits = {limit: number for limit, number in {**one.limits, **changes}.items() if number is not None}
+        keys[one.name] = dataclasses.replace(one, limits=limits)
 
 
 def delete(path: Path, name: str) -> None:
     with _edit(path) as keys:
-        _known(keys, name)
-        del keys[name]
+        del keys[_known(keys, name).name]
+
+
+def _check_limits(limits: Mapping[str, int]) -> None:
+    for limit, number in limits.items():
+        try:
+            whole_number(LimitsConfig, limit, number)
+        except ValueError as expected:
+            raise ValueError(f"{limit}: expected {expected}, found {number}") from None
 
 
 @dataclass(frozen=True)
@@ -103,9 +117,9 @@ def hashed(plain: str) -> str:
 
 
 def _known(keys: Mapping[str, Stored], name: str) -> Stored:
-    if name not in keys:
+    if (found := keys.get(key_name.normal(name))) is None:
         raise ValueError(f'there is no key "{name}"')
-    return keys[name]
+    return found
 
 
 def _read(path: Path) -> dict[str, Stored]:
@@ -157,9 +171,11 @@ def parse(path: Path, content: bytes) -> dict[str, Stored]:
     keys: dict[str, Stored] = {}
     hashes: dict[str, str] = {}
     for name, table in tables.items():
-        where = f"{path}: keys.{name}"
-        if not _NAME.fullmatch(name) or name == ENVIRONMENT:
-            raise ConfigError(f'{where}: expected a name of A-Z a-z 0-9 . _ - but "{ENVIRONMENT}", found {name!r}')
+        where, name = f"{path}: keys.{name}", key_name.normal(name)
+        if not key_name.is_good(name) or name == ENVIRONMENT or name in keys:
+            raise ConfigError(
+                f'{where}: expected a name of its own with {key_name.EXPECTED}, but not "{ENVIRONMENT}", found {name!r}'
+            )
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: expected a table, found {_shown(table)}")
         one = keys[name] = _stored(where, name, table)

@@ -47,14 +47,18 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("name")
     for name, meaning in keys.LIMITS.items():
         action.add_argument(f"--{name.replace('_', '-')}", type=partial(_limit, name), metavar="N", help=meaning)
-    actions.add_parser("list", help="list the keys")
+    actions.add_parser("list", help="list the keys, with what each has used")
+    action = actions.add_parser("set", help="change a key's limits; 0 or none takes one back to the default")
+    action.add_argument("name")
+    for name, meaning in keys.LIMITS.items():
+        action.add_argument(f"--{name.replace('_', '-')}", type=partial(_new_limit, name), metavar="N", help=meaning)
     for name, meaning in (
         ("disable", "refuse a key from now on"),
         ("enable", "accept it again"),
         ("delete", "forget it"),
     ):
         actions.add_parser(name, help=meaning).add_argument("name")
-    one.set_defaults(run=lambda arguments: keys.run(arguments, _load(arguments)))
+    one.set_defaults(run=_keys)
 
     one = commands.add_parser("doctor", help="check everything a server needs, with the fix for each problem")
     _config_option(one)
@@ -112,6 +116,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo.run(arguments.output)
 
 
+def _keys(arguments: argparse.Namespace) -> int:
+    if arguments.action == "set" and all(getattr(arguments, name) is None for name in keys.LIMITS):
+        raise ConfigError(f"keys set: expected one of --{', --'.join(keys.LIMITS)}".replace("_", "-"))
+    return keys.run(arguments, _load(arguments))
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     return doctor.run(arguments.config or _default_config(), url=arguments.url)
 
@@ -146,3 +156,8 @@ def _limit(window: str, text: str) -> int:
         return whole_number(LimitsConfig, window, int(text) if text.isascii() and text.isdigit() else text)
     except ValueError as expected:
         raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}") from None
+
+
+def _new_limit(window: str, text: str) -> int:
+    """0 is the default."""
+    return 0 if text in ("0", "none") else _limit(window, text)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from ..access import key_file
 from ..config import Config, ConfigError
+from ..conversions import use
+from ..storage import snapshot, state
+from ..storage.state import Rows
 from . import streams
 
 #: The limits that a key may have of its own, with what each counts.
@@ -14,12 +18,13 @@ LIMITS = {
     "per_minute": "requests a minute",
     "per_hour": "requests an hour",
     "per_day": "requests a day",
-    "conversions_per_day": "conversions a day (UTC); 0 is no limit",
-    "concurrent": "conversions that are worked on at a time; 0 is no limit",
+    "conversions_per_day": "conversions a day (UTC)",
+    "concurrent": "conversions that are worked on at a time",
 }
 #: The message after each `keys` command.
 DONE = {
     "create": "This is the only time the key is shown. A running server accepts it within two seconds.",
+    "set": 'Changed the limits of "{}". A running server keeps to them within two seconds.',
     "disable": 'Disabled "{}". A running server refuses it within two seconds.',
     "enable": 'Enabled "{}". A running server accepts it within two seconds.',
     "delete": 'Deleted "{}". A running server refuses it within two seconds; its conversions stay until they expire.',
@@ -31,19 +36,18 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     path = config.keys_file
     try:
         if arguments.action == "create":
-            limits = {name: getattr(arguments, name) for name in LIMITS}
-            plain = key_file.create(path, arguments.name, {name: n for name, n in limits.items() if n is not None})
+            limits = {name: number for name in LIMITS if (number := getattr(arguments, name))}
+            plain = key_file.create(path, arguments.name, limits)
             print(plain, flush=True)
             if streams.is_lost():
                 key_file.delete(path, arguments.name)
                 raise ConfigError("the key was not made, since it could not be shown")
         elif arguments.action == "list":
-            if not (lines := key_file.listing(path)):
-                make_one = key_file.command(config, "create NAME")
-                print(f"There are no keys in {path}. Make one: {make_one}", file=sys.stderr)
-            for line in lines:
-                print(line)
+            _list(config)
             return 0
+        elif arguments.action == "set":
+            changes = {name: number or None for name in LIMITS if (number := getattr(arguments, name)) is not None}
+            key_file.set_limits(path, arguments.name, changes)
         elif arguments.action == "delete":
             key_file.delete(path, arguments.name)
         else:
@@ -54,3 +58,21 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
         raise ConfigError(f"{path}: {error.strerror}") from error
     print(DONE[arguments.action].format(arguments.name), file=sys.stderr)
     return 0
+
+
+def _list(config: Config) -> None:
+    """Print a line for each key, with what it has used, as far as the database says."""
+    if not (lines := key_file.listing(config.keys_file)):
+        make_one = key_file.command(config, "create NAME")
+        print(f"There are no keys in {config.keys_file}. Make one: {make_one}", file=sys.stderr)
+        return
+    database = config.storage.state / state.NAME
+    rows: Rows | None = None
+    try:
+        rows = snapshot.rows(database, use.TABLE)
+    except FileNotFoundError:
+        pass  # no server has run yet
+    except OSError as error:
+        print(f"{database}: what the keys have used cannot be shown: {error.strerror}", file=sys.stderr)
+    for name, line in lines.items():
+        print(line if rows is None else f"{line}  {use.described(rows, name, time.time())}")

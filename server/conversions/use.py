@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -36,6 +37,16 @@ class Amount:
     conversions: int = 0
     audio_seconds: float = 0.0
     bytes: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, one) + getattr(other, one) for one in self.__slots__))
+
+    def __str__(self) -> str:
+        """For people; a megabyte has a million bytes."""
+        return (
+            f"{self.requests:,} requests, {self.conversions:,} conversions, {self.audio_seconds / 60:,.1f} min, "
+            f"{self.bytes / 1e6:,.1f} MB"
+        )
 
     @classmethod
     def restored(cls, record: Record) -> Amount:
@@ -130,6 +141,20 @@ class Use:
     def _forget_old_days(self) -> None:
         for day in sorted(self._days)[:-KEPT_DAYS]:
             self._unwritten |= {(day, name) for name in self._days.pop(day)}
+
+
+def described(rows: Iterable[tuple[str, Record]], name: str, now: float) -> str:
+    """What the key has used today and in all the days that are kept, in words. `rows` are those of the table."""
+    today = datetime.fromtimestamp(now, UTC).date().isoformat()
+    of_today, of_all = Amount(), Amount()
+    for key, record in rows:
+        with suppress(KeyError, TypeError, ValueError):
+            day, owner = _parsed(key)
+            if owner == name:
+                amount = Amount.restored(record)
+                of_all += amount
+                of_today = amount if day == today else of_today
+    return f"today {of_today}; {KEPT_DAYS} days {of_all}" if of_all != Amount() else f"not used in {KEPT_DAYS} days"
 
 
 def _id(day: str, name: str) -> str:

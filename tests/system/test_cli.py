@@ -61,6 +61,37 @@ def test_a_key_is_made_listed_disabled_enabled_and_deleted(here: Here, tmp_path:
     assert left.startswith("ben")
 
 
+def test_limits_are_set_in_place_and_names_may_be_of_any_script(here: Here, tmp_path: Path) -> None:
+    key = here("keys", "create", "Zoë", "--per-minute", 7).stdout.strip()
+    before = (tmp_path / "keys.toml").read_text()
+    done = here("keys", "set", "Zoë", "--per-minute", "none", "--conversions-per-day", 20, "--concurrent", 2)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith('Changed the limits of "Zoë". A running server keeps to them within two seconds.')
+    (line,) = here("keys", "list").stdout.splitlines()
+    assert line.startswith("Zoë ") and line.endswith("  20 conversions per day, 2 concurrent")
+    here("keys", "set", "Zoë", "--conversions-per-day", 0, "--concurrent", "0", "--per-minute=7")
+    assert (tmp_path / "keys.toml").read_text() == before and key not in before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("anna",), ("--per-minute", "--conversions-per-day", "--concurrent")),
+        (("nobody", "--per-day", 5), ("no key", "nobody")),
+    ],
+)
+def test_what_cannot_be_set_is_one_line(here: Here, arguments: tuple[Any, ...], words: tuple[str, ...]) -> None:
+    here("keys", "create", "anna")
+    refused(here("keys", "set", *arguments), *words)
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", ""])
+def test_a_limit_that_is_set_is_a_whole_number(here: Here, number: str) -> None:
+    here("keys", "create", "anna")
+    done = here("keys", "set", "anna", f"--per-day={number}")
+    assert done.returncode == 2 and "--per-day" in done.stderr
+
+
 def test_no_keys_are_an_empty_list_and_the_command_that_makes_one(here: Here, config: Path) -> None:
     done = here("keys", "list")
     assert (done.returncode, done.stdout) == (0, "")
@@ -278,6 +309,28 @@ def test_with_keys_it_makes_none_and_follows_every_change(here: Here, config: Pa
         here("keys", "--config", config, "delete", "anna")
         until(lambda: ask(server.url, key) == 401)
         assert server.stop(signal.SIGINT) == 0
+
+
+def test_the_list_shows_what_a_running_server_counted_and_changed_limits_hold(
+    here: Here, config: Path, tmp_path: Path
+) -> None:
+    key = here("keys", "--config", config, "create", "anna").stdout.strip()
+    here("keys", "--config", config, "create", "ben")
+
+    def listed() -> list[str]:
+        return here("keys", "--config", config, "list").stdout.splitlines()
+
+    assert listed()[0].endswith("default limits"), "no server has run yet"
+    with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
+        until(lambda: "curl" in server.stdout)
+        for _ in range(7):
+            assert ask(server.url, key) == 200
+        until(lambda: "today 7 requests, 0 conversions, 0.0 min, 0.0 MB; 31 days 7 requests," in listed()[0])
+        assert listed()[1].endswith("default limits  not used in 31 days")
+        here("keys", "--config", config, "set", "anna", "--per-minute", 1)
+        until(lambda: ask(server.url, key) == 429, what="a changed limit holds within two seconds")
+        assert server.stop() == 0
+    assert "; 31 days " in listed()[0]
 
 
 def test_with_a_key_it_listens_where_it_is_told(config: Path, tmp_path: Path) -> None:
