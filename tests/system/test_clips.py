@@ -7,6 +7,7 @@ import io
 import math
 import operator
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -174,6 +175,18 @@ def test_clips_survive_a_kill_while_they_are_made_and_after(new_server: NewServe
     done = server.finished(half)
     assert (done["status"], done["clip"]) == ("completed", {"start": 30.0, "end": 200.0})
     assert 170 <= done["duration"] <= 170.1
+
+
+def test_a_stop_ends_the_fetch_and_the_next_start_makes_the_clip(new_server: NewServer) -> None:
+    server = new_server("[offline]\nrate_kbps = 1000\n[server]\nshutdown_grace = 0")
+    server.start()
+    clips = [server.convert(SONG, "low", start=30 * number, end=200 + number) for number in range(4)]
+    until(lambda: server.status(clips[0])["progress"] >= 5, 60, "one is under way, others wait")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0 and not server.processes() and server.staged() == []
+    server.start()
+    assert {server.finished(one)["status"] for one in clips} == {"completed"}
+    assert metric(server, "sources_kept_total") == 1
 
 
 async def test_a_source_is_read_no_further_than_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -168,6 +170,23 @@ async def test_a_failure_is_everybodys_own_and_the_next_one_fetches_again(artifa
             assert third is not first and await third.media() == MEDIA
     assert found[0] is not found[1], "each is marked by its own job"
     assert (fetch.began, fetch.ended, staged(artifacts)) == (2, 2, [])
+
+
+async def test_a_full_disk_fails_all_and_is_no_longer_counted(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(file: FileIO, piece: bytes) -> None:
+        if artifacts.used_bytes:
+            raise OSError(errno.ENOSPC, "no space")
+        file.write(piece)
+
+    monkeypatch.setattr(kept_source, "_write", write)
+    sources, fetch = KeptSources(artifacts), Fetch(pieces=40)
+    fetch.going.set()
+    async with asyncio.timeout(DEADLINE), held(sources, fetch) as source:
+        with pytest.raises(OSError, match="no space"):
+            await read(source)
+    assert (fetch.ended, artifacts.used_bytes, staged(artifacts)) == (1, 0, [])
 
 
 async def test_of_many_that_nobody_reads_the_oldest_go(artifacts: Artifacts) -> None:
