@@ -403,6 +403,8 @@ class Engine:
         conversions, self._jobs = restored.conversions, restored.jobs
         self._state.set_aside(records.TABLE, restored.odd)
         self._state.note(records.TABLE, restored.changes)
+        if lost := sum(change is None for change in restored.changes.values()):
+            log.warning("%d finished conversions are forgotten: their files are not in the downloads folder", lost)
         for job in self._jobs.values():
             job.on_change = self.table.changed
         for conversion in conversions:

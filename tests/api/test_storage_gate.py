@@ -137,3 +137,17 @@ async def test_what_waits_when_the_server_stops_is_done_by_the_next(
     assert restored
     await eventually(lambda: restored.finished)
     assert restored.status is Status.COMPLETED
+
+
+async def test_a_start_without_the_finished_files_says_so(
+    start_api: StartApi, downloads: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the disk with the downloads is not mounted yet."""
+    api = await start_api(folder=tmp_path / "api")
+    made = await api.made("some-video-")
+    await api.engine.drain(0)
+    await api.runner.cleanup()
+    downloads.rename(downloads.with_name("elsewhere"))
+    again = await start_api(folder=tmp_path / "api")
+    assert again.engine.table.get(made["conversion_id"]) is None
+    assert "1 finished conversions are forgotten: their files are not in the downloads folder" in caplog.messages
