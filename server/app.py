@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from . import filesystems
+from . import errors, filesystems
 from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
 from .config import Config, StorageConfig
@@ -23,7 +23,7 @@ from .conversions import records, use
 from .conversions.engine import Engine
 from .conversions.workers import Run
 from .gate import Gate
-from .http import api, downloads, events, health, pages, request_body, server
+from .http import api, downloads, events, health, pages, playlists, request_body, server
 from .http.connections import Connections
 from .http.context import (
     ARTIFACTS,
@@ -37,6 +37,7 @@ from .http.context import (
     LIMITER,
     LONG_ANSWERS,
     METRICS,
+    PLAYLISTS,
     READINESS,
 )
 from .http.descriptors import room_for_connections
@@ -47,6 +48,7 @@ from .media.exit_settings import configurations
 from .media.exits import Exits, exits_of
 from .media.kept_sources import KeptSources
 from .media.pipeline import Pipeline
+from .media.playlists import Look, Lookout, Playlist, Playlists
 from .media.readiness import Readiness
 from .metrics import Metrics
 from .storage import lock
@@ -58,6 +60,7 @@ log = logging.getLogger(__name__)
 ROUTES = (
     ("POST", "/convert", api.convert),
     ("POST", "/batch-convert", api.batch_convert),
+    ("POST", "/playlist", playlists.playlist),
     ("GET", "/status", api.list_own),
     ("DELETE", "/status", api.clear),
     ("GET", "/status/{conversion_id}", api.status),
@@ -83,11 +86,13 @@ def create_app(
     *,
     keys: Mapping[str, Key] | None = None,
     run: Run | None = None,
+    look: Look | None = None,
     gate: Gate | None = None,
 ) -> web.Application:
     """The whole server. `keys` are accepted beside those of the keys file, by the plain key.
 
-    `run` takes the place of yt-dlp and ffmpeg, and `gate` that of the exits, in tests of what is around them. Starting
+    `run` takes the place of yt-dlp and ffmpeg, `look` that of yt-dlp for playlists, and `gate` that of the exits, in
+    tests of what is around them. Starting
     the application raises ConfigError for what only shows then, and lock.Locked when another server uses the same
     folders.
     """
@@ -112,7 +117,7 @@ def create_app(
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with (
             _keys(app),
-            _conversions(app, run, gate),
+            _conversions(app, run, look, gate),
             _background(app, app[CONNECTIONS].watch(), "watch connections"),
         ):
             yield
@@ -129,7 +134,9 @@ async def _keys(app: web.Application) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _conversions(app: web.Application, run: Run | None, gate: Gate | None) -> AsyncIterator[None]:
+async def _conversions(
+    app: web.Application, run: Run | None, look: Look | None, gate: Gate | None
+) -> AsyncIterator[None]:
     config, metrics = app[CONFIG], app[METRICS]
     storage = config.storage
     async with AsyncExitStack() as stack:
@@ -150,6 +157,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
                 config, artifacts, ffmpeg_path, confined, cache, ca_bundle, exits, metrics.stage, sources
             )
             run = pipeline.run
+            look = look or Lookout(config, artifacts, cache, ca_bundle, exits).look
         engine = app[ENGINE] = Engine(
             run,
             state=state,
@@ -167,6 +175,7 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
             metrics.exit(one.name, partial(exits.is_open, one))
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
         readiness.lacks = await asyncio.to_thread(_lacks, storage)
+        app[PLAYLISTS] = Playlists(look or _nothing, metrics.playlist)
         metrics.tools(versions.labels)
         if real:
             readiness.updates = _updates(config, readiness, metrics)
@@ -187,6 +196,11 @@ async def _conversions(app: web.Application, run: Run | None, gate: Gate | None)
         async with _background(app, engine.run_forever(), "engine"):
             yield
             await engine.drain(0)
+
+
+async def _nothing(*_: object) -> Playlist:
+    """Stands for yt-dlp where there is none."""
+    raise errors.PlaylistNotFound("There is no such playlist.")
 
 
 def _lock_downloads(folder: Path) -> int:

@@ -50,6 +50,7 @@ class JobsConfig:
     slots: int = _number(0, 0, 1024)
     backlog: int = _number(1000, 1, 1_000_000)
     max_batch: int = _number(50, 1, 1000)
+    max_playlist: int = _number(500, 1, 5000)
     timeout: int = _number(1800, 1, 86_400)
     keep_hours: int = _number(24, 1, 87_600)
     keep_conversions: int = _number(100_000, 100, 10_000_000)

@@ -99,6 +99,10 @@ class ConversionFailed(RequestError):
         self.code = error.code  # type: ignore[misc]  # the only error with the code of another
 
 
+class PlaylistNotFound(RequestError):
+    status, code = 404, "PLAYLIST_NOT_FOUND"
+
+
 class MethodNotAllowed(RequestError):
     status, code = 405, "METHOD_NOT_ALLOWED"
 
@@ -155,6 +159,12 @@ class NotReady(Unavailable):
 
 class StorageFull(Unavailable):
     code = "DISK_FULL"
+
+
+class SourceUnavailable(Unavailable):
+    """YouTube does not show the playlist now."""
+
+    code = "SOURCE_UNAVAILABLE"
 
 
 class ShuttingDown(Unavailable):

@@ -62,6 +62,18 @@ class Metrics:
             ["exit", "code"],
             registry=registry,
         )
+        self.playlists = Counter(
+            "ytmp3d_playlists",
+            'Playlists asked for, by outcome: "listed" or the error code.',
+            ["outcome"],
+            registry=registry,
+        )
+        self.playlist_seconds = Histogram(
+            "ytmp3d_playlist_seconds",
+            "Time to list a playlist, with the wait for its turn.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.stages = Histogram(
             "ytmp3d_stage_seconds",
             "Time of each stage of a conversion: extract and cover are yt-dlp's, encode is yt-dlp's and ffmpeg's.",
@@ -81,6 +93,10 @@ class Metrics:
 
     def exit_failed(self, name: str, code: str) -> None:
         self._exit_failures.labels(name, code).inc()
+
+    def playlist(self, outcome: str, seconds: float) -> None:
+        self.playlists.labels(outcome).inc()
+        self.playlist_seconds.observe(seconds)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A value that is read when somebody asks."""

@@ -183,6 +183,8 @@ function reserved() {
     el('p', {}, 'This server makes its videos up: any video id gives a short melody, the same every time. These ids and keys do something else, so that a client can be tested against it.'),
     table('Reserved videos', null, ['Video id', 'Ends as', 'What happens'], found.videos.map((one) =>
       [el('code', {}, one.id), el('code', {}, one.outcome), el('span', {}, inline(one.summary))])),
+    table('Reserved playlists', null, ['List id', 'Answered', 'What is in it'], (found.playlists ?? []).map((one) =>
+      [el('code', {}, one.id), one.outcome === 'listed' ? 'listed' : el('code', {}, one.outcome), el('span', {}, inline(one.summary))])),
     table('Reserved keys', null, ['API key', 'What happens'], found.keys.map((one) =>
       [el('code', {}, one.key), el('span', {}, inline(one.behaviour))])));
 }

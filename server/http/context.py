@@ -12,6 +12,7 @@ from ..access.keys import Keys
 from ..access.ratelimit import RateLimiter
 from ..config import Config
 from ..conversions.engine import Engine
+from ..media.playlists import Playlists
 from ..media.readiness import Readiness
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
@@ -28,6 +29,7 @@ ARTIFACTS = web.AppKey("artifacts", Artifacts)
 LONG_ANSWERS = web.AppKey("long_answers", LongAnswers)
 METRICS = web.AppKey("metrics", Metrics)
 IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
+PLAYLISTS = web.AppKey("playlists", Playlists)
 READINESS = web.AppKey("readiness", Readiness)
 #: Set when an essential part has failed; the server then stops.
 BROKEN = web.AppKey("broken", asyncio.Event)

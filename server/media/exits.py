@@ -12,7 +12,7 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,6 +173,30 @@ class Exits:
         self._release(job, one)
         self._take(job, other)
         return True
+
+    # ---- for looking at a playlist, which is no job and never a trial: it shows nothing of audio
+
+    def open_exit(self, tried: Collection[str]) -> Exit | None:
+        """The least used exit that is open, or due for a trial, and not among the `tried` names."""
+        able = [one for one in self.all if self._may_begin(one) and one.name not in tried]
+        chosen = min(able, key=lambda one: (one.closings > 0, one.in_use, one.last_used), default=None)
+        if chosen:
+            self._count += 1
+            chosen.last_used = self._count
+        return chosen
+
+    def refused(self, one: Exit, error: JobError) -> bool:
+        """Note what YouTube, or the way to it, said through that exit; whether another one may do better."""
+        if error.code in CERTAIN or error.of_proxy:
+            self._observe(one.name, error.code)
+            if self._cooldown and self._may_begin(one) and self._may_close(one, error):
+                self._close(one, error)
+        return error.of_proxy or error.code in CERTAIN | LIKELY | ELSEWHERE
+
+    @property
+    def next_try(self) -> float:
+        """Seconds until a closed exit is tried again; 0 when one may be tried now."""
+        return max(0.0, min(one.until for one in self.all) - self._clock())
 
     # ---- for the owner
 

@@ -6,50 +6,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yt_dlp
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.networking import Request
-from yt_dlp.networking.exceptions import HTTPError, RequestError, TransportError
-from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
+from yt_dlp.networking.exceptions import RequestError, TransportError
 
 from . import formats
 from .download import Outlet, Refused
-from .renewals import Renewals
-from .source_hosts import Hosts, redirected
+from .guarded_ytdlp import GuardedYtdlp
+from .source_hosts import Hosts
 
 #: Bytes by which a source may differ from the size it announced: YouTube now and then changes the end of a file.
 SIZE_SLACK = 100
 
-#: Requests until a chain of redirects is given up.
-MOST_REQUESTS = 11
 #: An HLS playlist is no larger than this, in bytes: some 20 hours in segments of five seconds.
 PLAYLIST_BYTES = 8 << 20
 #: The highest bitrate that a source may have beyond what it says, in kbit/s: sound alone, and sound with a picture.
 _MOST_KBPS, _MOST_MUXED_KBPS = 2_000, 60_000
 
 
-class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
-    """`outlet` is where the download goes (see `download.install`). `hosts` says which addresses it may ask.
-
-    It notes in `renewed` what YouTube changes in its cookies, if it has any. The cookies file is not changed.
-    """
+class Session(GuardedYtdlp):
+    """`outlet` is where the download goes (see `download.install`)."""
 
     def __init__(
         self, options: dict[str, Any], video_id: str, outlet: Outlet, hosts: Hosts, renewed: Path | None
     ) -> None:
         self.outlet = outlet
-        self._hosts = hosts
         self._video_id = video_id
-        self._renewals: Renewals | None = None
-        super().__init__({**options, "format": self._choose})
-        # As in yt-dlp's own command: some of its parts do not read the options.
-        FFmpegPostProcessor._ffmpeg_location.set(options["ffmpeg_location"])
-        if renewed:
-            self._renewals = Renewals(self.cookiejar, renewed)
+        super().__init__({**options, "format": self._choose}, hosts, renewed)
 
-    def save_cookies(self) -> None:
-        if self._renewals:
-            self._renewals.save()
+    def note_request(self) -> None:
+        self.outlet.note_request()
 
     def process_ie_result(self, ie_result: dict[str, Any], *args: Any, **named: Any) -> Any:
         """Refuse any other video: YouTube offers a trailer instead of a paid film."""
@@ -60,18 +46,6 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
             raise Refused("SOURCE_WITHHELD", f"asked for {self._video_id}, got {found}")
         formats.remember_lengths(ie_result.get("formats") or [])
         return super().process_ie_result(ie_result, *args, **named)
-
-    def urlopen(self, req: Any) -> Any:
-        """Every request of yt-dlp and of its plugins goes through here, those that redirects lead to, too."""
-        request = Request(req) if isinstance(req, str) else req
-        for _ in range(MOST_REQUESTS):
-            self._hosts.check(request.url)
-            self.outlet.note_request()
-            try:
-                return super().urlopen(request)
-            except HTTPError as error:
-                request = redirected(request, error)
-        raise RequestError(f"more than {MOST_REQUESTS - 1} redirects")
 
     def _choose(self, context: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The best format that can be fetched. A dub never replaces an unavailable original. None if all are silent."""

@@ -108,7 +108,8 @@ class Versions:
         return ", ".join(parts) + (f"; plugins: {self.named_plugins}" if self.plugins else "; no plugins")
 
 
-def _confinement(config: Config, cache: Path, ca_bundle: Path | None = None) -> Confinement:
+def confinement_of(config: Config, cache: Path, ca_bundle: Path | None = None) -> Confinement:
+    """What a child may use, beside a folder of its own."""
     return confinement.of_ytdlp(cache, config.ytdlp.args, ca_bundle=ca_bundle, sandbox=config.jobs.sandbox)
 
 
@@ -129,9 +130,9 @@ async def check(config: Config, cache: Path, source: forking.ForkServer | None =
     why = "its check ended early"
     try:
         async with forking.fork(
-            CHILD, "check", base, own, OPERATOR_MAY_SET, cache, confinement=_confinement(config, cache), source=source
+            CHILD, "check", base, own, OPERATOR_MAY_SET, cache, confinement=confinement_of(config, cache), source=source
         ) as child:
-            report = await _event(child)
+            report = await read_event(child)
     except forking.ForkServerEnded as error:
         report, why = None, error.reason
     if report is None:
@@ -230,10 +231,10 @@ class Run:
         return self._came[name]
 
     async def _next(self) -> dict[str, Any]:
-        event = await _event(self.child)
+        event = await read_event(self.child)
         while event and event["event"] == "said":
             self._hear(event["text"])
-            event = await _event(self.child)
+            event = await read_event(self.child)
         if event is None:
             raise errors.JobFailed() from process.ChildFailed(f"yt-dlp ended with {await self.child.wait()}")
         if event["event"] == "refused":
@@ -245,7 +246,7 @@ class Run:
 
     async def hear_rest(self) -> None:
         """Log the remaining messages. Call once the child has ended."""
-        while event := await _event(self.child):
+        while event := await read_event(self.child):
             if event["event"] == "said":
                 self._hear(event["text"])
 
@@ -281,14 +282,11 @@ async def run(
         "video_id": video_id,
         "max_duration": config.audio.max_duration,
         "cover": config.audio.cover,
-        # Left to itself, Deno keeps its cache in the home folder, which a service may not have.
-        "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
-        "folder": str(folder),
-        "renewed": str(copy.renewed) if copy else None,
+        **surroundings(folder, cache, ca_bundle, copy),
     }
     source: Run | None = None
     try:
-        own = _confinement(config, cache, ca_bundle).with_folder(folder)
+        own = confinement_of(config, cache, ca_bundle).with_folder(folder)
         url = youtube_url.canonical_url(video_id)
         async with forking.fork(CHILD, "main", argv, url, rules, confinement=own) as child:
             source = Run(child, name or video_id, advice.setup(config), copy)
@@ -300,7 +298,17 @@ async def run(
             await copy.keep()
 
 
-async def _event(child: forking.Forked) -> dict[str, Any] | None:
+def surroundings(folder: Path, cache: Path, ca_bundle: Path | None, copy: Copy | None) -> dict[str, Any]:
+    """The rules of a child that say what it works with."""
+    return {
+        # Left to itself, Deno keeps its cache in the home folder, which a service may not have.
+        "environment": {"DENO_DIR": str(cache / "deno"), **({"SSL_CERT_FILE": str(ca_bundle)} if ca_bundle else {})},
+        "folder": str(folder),
+        "renewed": str(copy.renewed) if copy else None,
+    }
+
+
+async def read_event(child: forking.Forked) -> dict[str, Any] | None:
     """The child's next event; None when it ended without one."""
     line = await child.events.readline()
     if not line.endswith(b"\n"):
@@ -312,5 +320,5 @@ async def _event(child: forking.Forked) -> dict[str, Any] | None:
 async def javascript_runtime() -> str:
     """The JavaScript runtime that yt-dlp finds by itself, like `deno 2.9.8`; empty without one."""
     async with forking.fork(CHILD, "runtime") as child:
-        event = await _event(child)
+        event = await read_event(child)
     return str(event["runtime"]) if event else ""

@@ -35,7 +35,8 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import confinement, description, download, formats, plugins, session, source_hosts, thumbnails
+from . import confinement, description, download, formats, guarded_ytdlp, playlist_child, plugins, session, thumbnails
+from .guarded_ytdlp import words_of
 from .words import Words
 
 
@@ -70,6 +71,11 @@ def main(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any
     _Run(events, rules).run(argv, url)
 
 
+def playlist(events: Connection, argv: Sequence[str], url: str, rules: dict[str, Any]) -> None:
+    """List the videos behind `url`; see `playlist_child.py`. `rules` has `most`, and the last three of `main`'s."""
+    playlist_child.Look(events, rules, with_plugins=bool(_VERSIONS["plugins"])).run(argv, url)
+
+
 class _Run:
     def __init__(self, events: Connection, rules: dict[str, Any]) -> None:
         self.events = events
@@ -84,18 +90,12 @@ class _Run:
         self._sending = threading.Lock()
 
     def run(self, argv: Sequence[str], url: str) -> None:
-        os.environ.update(self.rules["environment"])
-        confinement.use_as_temporary(Path(self.rules["folder"]))
-        if bundle := self.rules["environment"].get("SSL_CERT_FILE"):
-            _trust(bundle)
-        os.chdir(self.rules["folder"])
+        guarded_ytdlp.settle(self.rules)
         try:
             options = yt_dlp.parse_options(argv).ydl_opts
             options.update(logger=self, match_filter=self._match)
             renewed = self.rules["renewed"] and Path(self.rules["renewed"])
-            provider = [source_hosts.PROVIDER] if _VERSIONS["plugins"] else []
-            hosts = source_hosts.Hosts([*source_hosts.named_in(options["extractor_args"]), *provider])
-            source_hosts.guard(hosts, proxy=options.get("proxy"))
+            hosts = guarded_ytdlp.hosts_of(options, with_plugins=bool(_VERSIONS["plugins"]))
             with session.Session(options, self.rules["video_id"], self.outlet, hosts, renewed) as ydl:
                 self.words.jar = ydl.cookiejar
                 ydl.write_debug = self.hint
@@ -108,7 +108,7 @@ class _Run:
             self.refused = error.code
             self._fail(str(error))
         except Exception as error:  # yt-dlp may raise any exception; each ends in one event
-            self._fail(_words(error))
+            self._fail(words_of(error))
         else:
             if self.outlet.sent and not self.refused:
                 self._send(event="downloaded", delivered=delivered)
@@ -187,22 +187,6 @@ class _Run:
         self.warning(message)
 
 
-def _trust(bundle: str) -> None:
-    """Have curl_cffi, with which `--impersonate` works, trust the authorities in `bundle`.
-
-    It asks neither for SSL_CERT_FILE nor for yt-dlp's `no-certifi`.
-    """
-    if curl := sys.modules.get("curl_cffi.requests"):
-        ask = curl.Session.request
-
-        def request(*args: Any, verify: Any = True, **options: Any) -> Any:
-            return ask(*args, verify=bundle if verify is True else verify, **options)
-
-        curl.Session.request = request
-        certifi = sys.modules["certifi"]
-        certifi.where = lambda: bundle  # type: ignore[attr-defined]  # for a proxy that is asked by https
-
-
 class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
     """yt-dlp's own seam between the extraction and the download."""
 
@@ -213,13 +197,6 @@ class _Announce(PostProcessor):  # type: ignore[misc]  # yt-dlp is untyped
     def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         self._run.announce(self._downloader, info)
         return [], info
-
-
-def _words(error: Exception) -> str:
-    """yt-dlp's message for a failure; the name of any other exception."""
-    if isinstance(error, yt_dlp.utils.YoutubeDLError):
-        return str(error.msg or error)
-    return f"{type(error).__name__}: {error}"
 
 
 def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: Sequence[str], folder: Path) -> None:

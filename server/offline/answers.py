@@ -26,6 +26,15 @@ def watch_page(video: Video, entry: Reserved, response: JSON) -> str:
     No title or channel can end a script early: the JSON is all ASCII without ``<``.
     """
     script = UNREADABLE_PATH if entry.formats is Formats.UNSOLVABLE else PLAYER_PATH
+    return _page(script, f"var ytInitialPlayerResponse = {_script_json(response)};", initial_data(video, entry))
+
+
+def page(data: JSON) -> str:
+    """The HTML of a page without a player, such as a playlist's."""
+    return _page(PLAYER_PATH, "", data)
+
+
+def _page(script: str, statements: str, data: JSON) -> str:
     client = {"clientName": WEB_PLAYER, "clientVersion": "2.20260708.00.00", "visitorData": VISITOR_DATA}
     configuration = {
         "STS": SIGNATURE_TIMESTAMP,
@@ -35,9 +44,7 @@ def watch_page(video: Video, entry: Reserved, response: JSON) -> str:
     }
     return (
         "<!DOCTYPE html><html><head><title>Offline YouTube</title></head><body><script>"
-        f"ytcfg.set({_script_json(configuration)});"
-        f"var ytInitialPlayerResponse = {_script_json(response)};"
-        f"var ytInitialData = {_script_json(initial_data(video, entry))};"
+        f"ytcfg.set({_script_json(configuration)});{statements}var ytInitialData = {_script_json(data)};"
         "</script></body></html>"
     )
 

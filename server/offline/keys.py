@@ -17,6 +17,7 @@ from ..config import LimitsConfig
 from ..http.admission import admit
 from ..http.context import ASSETS
 from .catalogue import RESERVED
+from .playlists import RESERVED_LISTS
 
 #: Every so many requests of the failing key are answered 500.
 FAIL_EVERY = 3
@@ -78,8 +79,11 @@ async def _description(request: web.Request) -> web.Response:
 
 
 def reserved() -> dict[str, list[dict[str, str]]]:
-    """Every reserved video and key, as the docs show them."""
+    """Every reserved video, playlist and key, as the docs show them."""
     return {
         "videos": [{"id": one.video_id, "outcome": one.outcome, "summary": one.summary} for one in RESERVED.values()],
+        "playlists": [
+            {"id": one.list_id, "outcome": one.outcome, "summary": one.summary} for one in RESERVED_LISTS.values()
+        ],
         "keys": [{"key": one.key, "behaviour": one.behaviour} for one in TABLE],
     }

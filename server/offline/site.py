@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import secrets
-import socket
 from pathlib import Path
 
 from aiohttp import web
 
 from ..config import OfflineConfig
-from . import account, answers, attestation, challenge, media, sound, streams, thumbnails, withheld
+from . import account, answers, attestation, challenge, lists, media, sound, streams, thumbnails, withheld
 from .behaviours import Api, Formats, Media, Reserved, Thumbnail
 from .catalogue import reserved
 from .clips import Studio
 from .offers import Delivery
+from .playlists import MIX
+from .posted import posted
 from .pushback import PushBack, latency
 from .videos import VIDEO_ID, Stream, Video, video
 
@@ -57,12 +58,15 @@ class Site:
                 web.get("/videoplayback/id/{id}/itag/{itag}/sq/{number:\\d+}{rest:.*}", self.fragment),
                 web.get("/vi/{id}/{name}", self.thumbnail),
                 web.get("/vi_webp/{id}/{name}", self.thumbnail),
+                *lists.routes(),
             ]
         )
         return application
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         entry, shown = _asked_for(request.query.get("v", ""))
+        if (list_id := request.query.get("list", "")).startswith(MIX):
+            return await lists.mix(list_id)
         self._push_back.count(request.remote or "")
         entry = self._push_back.shown(request.remote or "", entry)
         if entry.media is Media.FORBIDDEN_FIRST:
@@ -89,7 +93,7 @@ class Site:
         return web.Response(text=answers.iframe_api(), content_type="text/javascript")
 
     async def player(self, request: web.Request) -> web.StreamResponse:
-        video_id, client = await _posted(request)
+        video_id, client = await _video_posted(request)
         entry, shown = _asked_for(video_id)
         entry = self._push_back.shown(request.remote or "", entry)
         if entry.api is Api.FORBIDDEN:
@@ -102,7 +106,10 @@ class Site:
         return web.json_response(self._handed_out(entry, shown, client))
 
     async def next(self, request: web.Request) -> web.StreamResponse:
-        video_id, _ = await _posted(request)
+        asked = await posted(request)
+        if "playlistId" in asked:
+            return await lists.mix_goes_on(str(asked["playlistId"]), asked.get("index"))
+        video_id, _ = await _video_posted(request)
         entry, shown = _asked_for(video_id)
         return web.json_response(answers.initial_data(shown, entry))
 
@@ -208,25 +215,10 @@ async def _read(path: Path) -> str:
     return await asyncio.to_thread(path.read_text)
 
 
-async def _posted(request: web.Request) -> tuple[str, str]:
+async def _video_posted(request: web.Request) -> tuple[str, str]:
     """The id that is asked for, and the name of the player that asks."""
-    _acknowledge(request)
-    try:
-        body = await request.json()
-    except ValueError:
-        raise web.HTTPBadRequest from None
+    body = await posted(request)
     try:
         return str(body["videoId"]), str(body.get("context", {}).get("client", {}).get("clientName", ""))
     except (AttributeError, KeyError, TypeError):
         raise web.HTTPBadRequest from None
-
-
-def _acknowledge(request: web.Request) -> None:
-    """Has the headers acknowledged at once, where the system can.
-
-    Behind a proxy urllib3 leaves Nagle's algorithm on, so it sends the body only after that acknowledgement, which
-    Linux would delay for 40 ms: a third of an extraction.
-    """
-    connection = request.get_extra_info("socket")
-    if connection is not None and hasattr(socket, "TCP_QUICKACK"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

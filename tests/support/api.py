@@ -31,7 +31,9 @@ from server.http import error_answer, server
 from server.http.context import ARTIFACTS, ENGINE
 from server.http.listener import listening_sockets
 from server.jobs import Artifact, Change, Conversion, Job, Media, Order, Quality, Source
+from server.media.playlists import Playlist
 from server.storage.artifacts import Artifacts
+from server.youtube_url import ListLink
 from support.waiting import SOON as SOON
 from support.waiting import eventually as eventually
 
@@ -116,8 +118,28 @@ class Studio:
     def __init__(self) -> None:
         self.app: web.Application | None = None
         self.takes: list[Take] = []
+        self.looks: list[ListLink] = []
+        self.looked = asyncio.Event()
         self.media = MEDIA
         self._began = Change()
+
+    async def look(self, link: ListLink, most: int, deadline: float) -> Playlist:
+        """A playlist. One whose id begins with "PLled" waits for the test."""
+        self.looks.append(link)
+        self._began.notify()
+        if link.name.startswith("PLled"):
+            await self.looked.wait()
+        videos = [
+            {"video_id": f"video-{n:05}", "title": "é", "channel": None, "duration": 5, "available": True}
+            for n in range(most)
+        ]
+        return Playlist(link.name, "A List", "A Channel", most, truncated=False, videos=videos)
+
+    async def looking(self, count: int) -> None:
+        """Return once so many looks have begun."""
+        async with asyncio.timeout(SOON):
+            while len(self.looks) < count:
+                await self._began.wait()
 
     async def run(self, job: Job) -> Artifact:
         """As `Pipeline.run`: whatever it raises, nothing stays behind."""
@@ -329,7 +351,7 @@ async def serving(
     sections = {"jobs": JobsConfig(slots=2, retry_pause=0), "storage": storage, **sections}
     config = Config(**sections, keys_file=folder / "keys.toml")
     studio = Studio()
-    app = studio.app = create_app(config, middlewares, keys=keys or KEYS, run=studio.run, gate=gate)
+    app = studio.app = create_app(config, middlewares, keys=keys or KEYS, run=studio.run, look=studio.look, gate=gate)
     runner = server.make_runner(app)
     await runner.setup()
     try:

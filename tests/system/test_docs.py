@@ -18,6 +18,7 @@ from support.serverprocess import SOON, ServerProcess
 
 from server.offline.catalogue import RESERVED
 from server.offline.keys import TABLE, reserved
+from server.offline.playlists import RESERVED_LISTS
 
 LANGUAGES = ("curl", "Python", "JavaScript")
 #: It takes a minute.
@@ -103,6 +104,11 @@ def test_the_example_converts_many(server: ServerProcess, tmp_path: Path, langua
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_the_example_lists_a_playlist(server: ServerProcess, tmp_path: Path, language: str) -> None:
+    assert printed(server, tmp_path, language, "playlist").count("watch?v=") >= 3
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_waits_for_the_end(server: ServerProcess, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "status", server.convert(f"wait{language[:7]:-<7}"))
     assert "completed" in output
@@ -176,6 +182,7 @@ def test_the_description_of_the_offline_server_lists_every_reserved_id_and_key(s
     answer = server.request("GET", "/openapi.json").json
     assert answer["x-reserved"] == reserved()
     assert [one["id"] for one in answer["x-reserved"]["videos"]] == list(RESERVED)
+    assert [one["id"] for one in answer["x-reserved"]["playlists"]] == list(RESERVED_LISTS)
     assert [one["key"] for one in answer["x-reserved"]["keys"]] == [one.key for one in TABLE]
     assert {key: value for key, value in answer.items() if key != "x-reserved"} == SPEC
 

@@ -13,6 +13,7 @@ from support.description import SPEC
 from server import errors
 from server.offline.catalogue import RESERVED
 from server.offline.keys import TABLE
+from server.offline.playlists import RESERVED_LISTS
 
 if TYPE_CHECKING:
     from support.browsing import OpenPage, Server
@@ -54,7 +55,7 @@ def test_it_shows_the_answers_and_refusals_of_an_operation(open_docs: OpenPage) 
     summaries.first.click()
     expect(section.locator("details[open] pre").first).to_contain_text('"status": "queued"')
     summaries.last.click()
-    expect(section.get_by_role("rowheader", name="429")).to_be_visible()
+    expect(section.get_by_role("rowheader", name="429").first).to_be_visible()
     expect(section.get_by_role("cell", name="RATE_LIMITED")).to_be_visible()
 
 
@@ -71,10 +72,10 @@ def errors_in_order(kind: str) -> list[str]:
     return found
 
 
-def test_offline_it_shows_every_reserved_video_and_key(open_docs: OpenPage) -> None:
+def test_offline_it_shows_every_reserved_video_list_and_key(open_docs: OpenPage) -> None:
     page = open_docs()
     shown = page.locator("section[aria-labelledby=reserved] tbody th").all_inner_texts()
-    assert shown == [*RESERVED, *(one.key for one in TABLE)]
+    assert shown == [*RESERVED, *RESERVED_LISTS, *(one.key for one in TABLE)]
 
 
 def test_without_reserved_ids_there_is_no_word_of_offline_mode(open_page: OpenPage, server: Server) -> None:

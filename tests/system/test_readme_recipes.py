@@ -85,5 +85,6 @@ def test_the_tables_of_readme_code_and_description_are_one(tmp_path: Path) -> No
     in_code = reserved()
     assert rows("API key") == [[one["key"], one["behaviour"]] for one in in_code["keys"]]
     assert rows("video id") == [[one["id"], one["outcome"], one["summary"]] for one in in_code["videos"]]
+    assert rows("list id") == [[one["id"], one["outcome"], one["summary"]] for one in in_code["playlists"]]
     with started(tmp_path / "it", "--offline") as server:
         assert requests.get(f"{server.url}/openapi.json", timeout=60).json()["x-reserved"] == in_code

@@ -28,6 +28,7 @@ OF_NO_OPERATION = {"METHOD_NOT_ALLOWED"}
 WITH_KEY = {
     "/convert",
     "/batch-convert",
+    "/playlist",
     "/status",
     "/status/{conversion_id}",
     "/status/{conversion_id}/events",
@@ -159,6 +160,9 @@ def test_every_parameter_and_field_says_what_it_is() -> None:
         "Cleared",
         "ConvertRequest",
         "BatchRequest",
+        "PlaylistRequest",
+        "Playlist",
+        "PlaylistVideo",
         "Conversion",
         "ConversionPage",
         "JobError",
@@ -179,6 +183,8 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     assert SCHEMAS["QualityOrDefault"]["enum"] == [*SCHEMAS["Quality"]["enum"], None]
     assert SCHEMAS["Conversion"]["properties"]["bitrate_kbps"]["enum"] == [one.bitrate_kbps for one in Quality]
     assert SCHEMAS["BatchRequest"]["properties"]["urls"]["maxItems"] == JobsConfig().max_batch
+    assert SCHEMAS["PlaylistRequest"]["properties"]["limit"]["maximum"] == JobsConfig().max_playlist
+    assert SCHEMAS["ListUrl"]["maxLength"] == youtube_url.MAX_LENGTH
     for end in ("ClipStart", "ClipEnd"):
         assert SCHEMAS[end]["pattern"] == request_options.TIME.pattern
         assert SCHEMAS[end]["exclusiveMaximum"] == LONGEST
@@ -205,6 +211,12 @@ def test_its_numbers_and_words_are_the_codes() -> None:
 @given(st.from_regex(SCHEMAS["VideoUrl"]["pattern"]).filter(lambda link: len(link) <= youtube_url.MAX_LENGTH))
 def test_every_link_of_the_described_form_is_accepted(link: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{11}", youtube_url.video_id(link))
+
+
+@settings(deadline=None)
+@given(st.from_regex(SCHEMAS["ListUrl"]["pattern"]).filter(lambda link: len(link) <= youtube_url.MAX_LENGTH))
+def test_every_link_to_a_list_of_the_described_form_is_accepted(link: str) -> None:
+    assert youtube_url.playlist(link).url.startswith("https://")
 
 
 @pytest.mark.parametrize(

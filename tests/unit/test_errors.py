@@ -20,6 +20,7 @@ REQUEST_CODES = {
     "KEY_DISABLED": 403,
     "NOT_FOUND": 404,
     "CONVERSION_NOT_FOUND": 404,
+    "PLAYLIST_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "PRECONDITION_FAILED": 412,
     "PAYLOAD_TOO_LARGE": 413,
@@ -31,6 +32,7 @@ REQUEST_CODES = {
     "QUEUE_FULL": 503,
     "NOT_READY": 503,
     "DISK_FULL": 503,
+    "SOURCE_UNAVAILABLE": 503,
     "SHUTTING_DOWN": 503,
 }
 JOB_CODES = {
@@ -101,7 +103,7 @@ def test_the_engine_retries_only_what_is_retryable_and_never_what_a_retry_makes_
 def test_errors_carry_the_headers_that_their_status_asks_for() -> None:
     assert errors.Unauthorized("x").headers == {"WWW-Authenticate": "Bearer"}
     unavailable = [error for error in errors.REQUEST_ERRORS.values() if error.status == 503]
-    assert len(unavailable) == 4
+    assert len(unavailable) == 5
     for error in unavailable:
         assert issubclass(error, errors.Unavailable)
         assert error("x", retry_after=7).headers == {"Retry-After": "7"}

@@ -9,10 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.errors import InvalidUrl
-from server.youtube_url import ACCEPTED, HOSTS, canonical_url, video_id
+from server.youtube_url import ACCEPTED, HOSTS, LISTS_ACCEPTED, canonical_url, playlist, video_id
 
 ID = "dQw4w9WgXcQ"
 WILD = "-_Ab9-_zZ0-"
+PLAYLIST, CHANNEL = (
+    f"This is a {what}; a link to a single video is needed. POST /playlist lists the videos in a list."
+    for what in ("playlist", "channel")
+)
+UPLOADS = "UU0123456789012345678901"
 
 
 def refusal(text: str) -> str:
@@ -87,7 +92,7 @@ def test_what_people_paste_names_the_video(link: str) -> None:
         ("", "The link is empty."),
         (" \n\t ", "The link is empty."),
         (f"https://youtu.be/{ID}?x=" + "a" * 2000, "The link is longer than 2000 characters."),
-        ("videoseries", "This is a playlist; a link to a single video is needed."),
+        ("videoseries", PLAYLIST),
         ("hello", '"hello" is not a host of YouTube.'),
         ("https://", "The link has no host."),
         (f"https:///youtube.com/watch?v={ID}", "The link has no host."),
@@ -140,22 +145,22 @@ def test_what_people_paste_names_the_video(link: str) -> None:
         ),
         (
             "https://www.youtube.com/playlist?list=PL0123456789",
-            "This is a playlist; a link to a single video is needed.",
+            PLAYLIST,
         ),
-        ("https://www.youtube.com/watch?list=PL0123456789", "This is a playlist; a link to a single video is needed."),
+        ("https://www.youtube.com/watch?list=PL0123456789", PLAYLIST),
         (
             "https://www.youtube.com/embed/videoseries?list=PL0123456789",  # as long as an id
-            "This is a playlist; a link to a single video is needed.",
+            PLAYLIST,
         ),
         (
             "https://www.youtube.com/embed/live_stream?channel=UC0123456789",  # likewise
-            "This is a channel; a link to a single video is needed.",
+            CHANNEL,
         ),
-        ("https://www.youtube.com/@somebody", "This is a channel; a link to a single video is needed."),
-        ("https://www.youtube.com/@somebody/live", "This is a channel; a link to a single video is needed."),
-        ("https://www.youtube.com/channel/UC0123456789", "This is a channel; a link to a single video is needed."),
-        ("https://www.youtube.com/c/somebody", "This is a channel; a link to a single video is needed."),
-        ("https://www.youtube.com/user/somebody", "This is a channel; a link to a single video is needed."),
+        ("https://www.youtube.com/@somebody", CHANNEL),
+        ("https://www.youtube.com/@somebody/live", CHANNEL),
+        ("https://www.youtube.com/channel/UC0123456789", CHANNEL),
+        ("https://www.youtube.com/c/somebody", CHANNEL),
+        ("https://www.youtube.com/user/somebody", CHANNEL),
         ("https://www.youtube.com/", "The link leads to YouTube, but to no video."),
         ("youtube.com", "The link leads to YouTube, but to no video."),
         ("https://www.youtube.com/results?search_query=x", "The link leads to YouTube, but to no video."),
@@ -255,3 +260,100 @@ def test_any_text_is_a_video_or_an_invalid_url_and_nothing_else(text: str) -> No
 def test_every_id_survives_every_form(wanted: str) -> None:
     for link in (canonical_url(wanted), f"youtu.be/{wanted}", f"m.youtube.com/shorts/{wanted}?a=b"):
         assert video_id(link) == wanted
+
+
+def page_of(list_id: str) -> str:
+    return f"https://www.youtube.com/playlist?list={list_id}"
+
+
+@pytest.mark.parametrize(
+    ("link", "name", "url"),
+    [
+        ("https://www.youtube.com/playlist?list=PL0123456789", "PL0123456789", page_of("PL0123456789")),
+        ("m.youtube.com/playlist?si=x&list=PL0123456789#top", "PL0123456789", page_of("PL0123456789")),
+        (" PL0123456789abcdef\n", "PL0123456789abcdef", page_of("PL0123456789abcdef")),
+        (f"https://www.youtube.com/watch?v={ID}&list=PL0123456789&index=2", "PL0123456789", page_of("PL0123456789")),
+        (f"https://youtu.be/{ID}?list=PL0123456789", "PL0123456789", page_of("PL0123456789")),
+        ("https://www.youtube.com/watch?list=PL0123456789", "PL0123456789", page_of("PL0123456789")),
+        ("https://www.youtube.com/embed/videoseries?list=PL0123456789", "PL0123456789", page_of("PL0123456789")),
+        ("https://music.youtube.com/playlist?list=OLAK5uy_album", "OLAK5uy_album", page_of("OLAK5uy_album")),
+        ("https://music.youtube.com/browse/VLPL0123456789", "PL0123456789", page_of("PL0123456789")),
+        (
+            "https://music.youtube.com/browse/MPREb_0123456789a",
+            "MPREb_0123456789a",
+            "https://music.youtube.com/browse/MPREb_0123456789a",
+        ),
+        ("https://www.youtube.com/channel/UC0123456789012345678901/videos", UPLOADS, page_of(UPLOADS)),
+        ("https://music.youtube.com/channel/UC0123456789012345678901", UPLOADS, page_of(UPLOADS)),
+        ("https://www.youtube.com/@somebody/playlists", "@somebody", "https://www.youtube.com/@somebody"),
+        ("youtube.com/@%E9%9D%99%E3%81%8B", "@静か", "https://www.youtube.com/@%E9%9D%99%E3%81%8B"),
+        ("https://www.youtube.com/c/somebody", "c/somebody", "https://www.youtube.com/c/somebody"),
+        ("https://www.youtube.com/user/somebody", "user/somebody", "https://www.youtube.com/user/somebody"),
+        (f"https://www.youtube.com/watch?v={WILD}&list=RD{ID}", f"RD{ID}", f"{canonical_url(WILD)}&list=RD{ID}"),
+        (f"https://www.youtube.com/playlist?list=RD{ID}", f"RD{ID}", f"{canonical_url(ID)}&list=RD{ID}"),
+        (f"https://music.youtube.com/watch?list=RDAMVM{ID}", f"RDAMVM{ID}", f"{canonical_url(ID)}&list=RDAMVM{ID}"),
+        (f"https://youtu.be/{ID}?list=RDCLAK5uy_01", "RDCLAK5uy_01", page_of("RDCLAK5uy_01")),
+        (
+            "https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fplaylist%3Flist%3DPL0123456789",
+            "PL0123456789",
+            page_of("PL0123456789"),
+        ),
+        ("https://www.youtube.com/attribution_link?u=%2F%40somebody", "@somebody", "https://www.youtube.com/@somebody"),
+    ],
+)
+def test_every_form_of_a_list_names_it(link: str, name: str, url: str) -> None:
+    found = playlist(link)
+    assert (found.name, found.url) == (name, url)
+
+
+NO_LIST, NO_NAME = "The link leads to YouTube, but to no list of videos.", "The link has no channel's name in it."
+OWN, NO_ID = "This list belongs to whoever is signed in.", "The link's list= is no list's id."
+
+
+@pytest.mark.parametrize(
+    ("link", "wrong"),
+    [
+        ("", "The link is empty."),
+        (ID, "This is a video's id, which names no list of videos."),
+        (f"https://youtu.be/{ID}", NO_LIST),
+        (canonical_url(ID), "The link names no list of videos."),
+        ("https://www.youtube.com/playlist", "The link names no list of videos."),
+        ("https://www.youtube.com/channel/UC01", "The link names no list of videos."),
+        ("https://www.youtube.com/feed/subscriptions", NO_LIST),
+        ("https://www.youtube.com/", NO_LIST),
+        ("https://www.youtube.com/playlist?list=WL", OWN),
+        (f"https://www.youtube.com/watch?v={ID}&list=LL", OWN),
+        ("https://music.youtube.com/playlist?list=LM", OWN),
+        ("https://www.youtube.com/playlist?list=PL01", NO_ID),
+        ("https://www.youtube.com/playlist?list=", NO_ID),
+        ("https://www.youtube.com/playlist?list=PL0123456789%2F..%2F", NO_ID),
+        (
+            "https://www.youtube.com/playlist?list=PL0123456789&list=PL9876543210",
+            'The link names more than one list: it has several "list=".',
+        ),
+        ("https://www.youtube.com/@", NO_NAME),
+        ("https://www.youtube.com/@%2e%2e%2f", NO_NAME),
+        ("https://www.youtube.com/c/", NO_NAME),
+        ("https://example.org/playlist?list=PL0123456789", '"example.org" is not a host of YouTube.'),
+        ("https://www.youtube.com@example.org/@somebody", "The link has a user name before its host."),
+    ],
+)
+def test_what_is_no_list_is_refused_with_the_reason(link: str, wrong: str) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        playlist(link)
+    assert caught.value.message == f"{wrong} {LISTS_ACCEPTED}"
+
+
+@given(st.text() | st.from_regex(r"(youtu\.be|music\.youtube\.com)/.{0,20}\?list=.{0,20}"))
+def test_only_a_canonical_address_of_youtube_leaves_whatever_comes_in(text: str) -> None:
+    try:
+        url = playlist(text).url
+    except InvalidUrl as error:
+        assert error.message.isprintable()
+        return
+    assert re.fullmatch(
+        r"https://www\.youtube\.com/(playlist\?list=[\w-]+|watch\?v=[\w-]{11}&list=[\w-]+|(@|c/|user/)[\w.%~-]+)"
+        r"|https://music\.youtube\.com/browse/MPREb_[\w-]+",
+        url,
+        re.ASCII,
+    )
