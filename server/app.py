@@ -98,7 +98,7 @@ def create_app(
     """
     app = web.Application(middlewares=middlewares, client_max_size=request_body.MAX_BYTES)
     app[CONFIG] = config
-    app[METRICS] = Metrics()
+    app[METRICS] = Metrics(by_key=config.server.metrics_keys)
     app[CONNECTIONS] = Connections(
         room_for_connections(config.jobs.slots or _cores()), config.server.connections_per_address
     )

@@ -42,6 +42,7 @@ class ServerConfig:
     connections_per_address: int = _number(100, 1, 10_000)
     cors_origins: tuple[str, ...] = ()
     metrics_public: bool = False
+    metrics_keys: bool = False
     shutdown_grace: int = _number(25, 0, 3600)
 
 

@@ -1,4 +1,7 @@
-"""What `GET /metrics` shows, in the Prometheus text format. No label holds anything a client can invent."""
+"""What `GET /metrics` shows, in the Prometheus text format. No label holds anything a client can invent.
+
+Names of keys, which only the owner gives, are labels only if a setting wants it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from .jobs import Status
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+#: What is counted for each key, in the order of `Metrics.used`.
+_OF_KEYS = (
+    ("requests", "Requests of a key that were admitted."),
+    ("conversions_accepted", "Conversions of a key that were accepted."),
+    ("audio_seconds", "Seconds of audio in a key's completed conversions, shared and kept ones included."),
+    ("bytes_served", "Bytes of MP3 sent from a key's links."),
+)
 
 
 class Metrics:
     """One registry per application, so that two in one process do not mix."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_key: bool = False) -> None:
+        """`by_key` adds what each key used, with its name as a label."""
         registry = self.registry = CollectorRegistry()
         self.requests = Counter(
             "ytmp3d_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
@@ -81,6 +92,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._of_keys = [
+            Counter(f"ytmp3d_key_{name}", meaning, ["key"], registry=registry)
+            for name, meaning in (_OF_KEYS if by_key else ())
+        ]
+        self._by_key: dict[str, list[Counter]] = {}
 
     def tools(self, versions: Mapping[str, str]) -> None:
         """Show which versions of the tools run, in place of those shown before."""
@@ -114,6 +130,17 @@ class Metrics:
     def ended(self, outcome: Status, code: str, conversions: int) -> None:
         """So many conversions ended; `code` is the error's, empty where there is none."""
         self.conversions.labels(outcome.value, code).inc(conversions)
+
+    def used(self, key: str, *, requests: int = 0, conversions: int = 0, seconds: float = 0.0, sent: int = 0) -> None:
+        """A key used so much more."""
+        if not self._of_keys:
+            return
+        counters = self._by_key.get(key)
+        if counters is None:
+            counters = self._by_key[key] = [counter.labels(key) for counter in self._of_keys]
+        for counter, more in zip(counters, (requests, conversions, seconds, sent), strict=True):
+            if more:
+                counter.inc(more)
 
     def stage(self, name: str, seconds: float) -> None:
         self.stages.labels(name).observe(seconds)

@@ -65,7 +65,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self.slots = slots
-        self.use = Use(state)
+        self.use = Use(state, metrics)
         self.table = Table(file_name)
         #: How many jobs of a key may be in slots at a time, by the key's name; 0 is no bound.
         self.bound_of: Callable[[str], int] = lambda owner: 0
@@ -115,6 +115,7 @@ class Engine:
             self._note_removal(accepted)  # cancelled: it may be on disk
             raise
         self._metrics.accepted.inc(len(accepted))
+        self._metrics.used(owner, conversions=len(accepted))
         self._metrics.clips.inc(sum(order.clip is not None for order in wanted))
         self._metrics.loudness.inc(sum(order.loudness is not None for order in wanted))
         self._metrics.shared.inc(len(accepted) - new)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from .. import errors, stored
+from ..metrics import Metrics
 from ..storage.state import Record, State
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ class Amount:
 
 
 class Use:
-    def __init__(self, state: State, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: State, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
         self._state = state
+        self._metrics = metrics
         self._clock = clock
         self._days: dict[str, dict[str, Amount]] = {}  # by day and key
         self._unwritten: set[tuple[str, str]] = set()
@@ -84,6 +86,7 @@ class Use:
         amount.audio_seconds += audio_seconds
         amount.bytes += sent
         self._unwritten.add((day, name))
+        self._metrics.used(name, requests=requests, seconds=audio_seconds, sent=sent)
         return day
 
     def check_quota(self, name: str, most: int, new: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import subprocess
 from pathlib import Path
@@ -11,12 +12,16 @@ import imageio_ffmpeg
 import pytest
 from conftest import SmallDisk, StartApi
 from prometheus_client.parser import text_string_to_metric_families
-from support.api import KEY, Api, link, watch
+from support.api import KEY, KEYS, UNLIMITED, Api, link, watch
 
 from server import errors
+from server.access.keys import Key
 from server.config import ServerConfig, StorageConfig
 from server.http.context import ARTIFACTS, READINESS
 from server.media import ytdlp
+
+#: What is counted for each key.
+OF_KEYS = ("requests", "conversions_accepted", "audio_seconds", "bytes_served")
 
 
 async def counted(api: Api) -> dict[str, float]:
@@ -127,6 +132,30 @@ async def test_metrics_count_what_happens(api: Api) -> None:
     assert (running["ytmp3d_slots_busy"], found["ytmp3d_slots_busy"]) == (1, 0)
     assert (found["ytmp3d_slots"], found["ytmp3d_queue_depth"]) == (2, 0)
     assert found["ytmp3d_request_seconds_count"] > 0
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_metrics_name_keys_only_if_they_are_told_to(
+    start_api: StartApi, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    keys = {**KEYS, "zoe": Key("Zoë", UNLIMITED)}
+    api = await start_api(server=ServerConfig(metrics_keys=shown), keys=keys)
+    made = await api.made("some-video-")
+    await api.post("/batch-convert", {"urls": [watch("some-video-")] * 2}, key="zoe")
+    body = (await api.get(link(made["conversion_id"]))).body
+
+    async def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as full:
+        full.setattr(api.engine._state, "commit", refuse)
+        assert (await api.post("/convert", {"url": watch("some-video-")}, key="zoe")).status == 503
+    found = await counted(api)
+    if shown:
+        assert [found.get(f"ytmp3d_key_{name}_total/anna") for name in OF_KEYS] == [2, 1, 12.5, len(body)]
+        assert [found.get(f"ytmp3d_key_{name}_total/Zoë") for name in OF_KEYS] == [2, 2, 25, 0]
+    else:
+        assert not any("anna" in name or "Zoë" in name for name in found)
 
 
 async def test_a_files_refusals_are_counted_as_what_they_are(api: Api) -> None:

@@ -18,6 +18,7 @@ from server.config import LimitsConfig
 from server.conversions import use
 from server.conversions.use import Amount
 from server.jobs import Order, Quality
+from server.metrics import Metrics
 from server.storage.state import State
 
 
@@ -174,7 +175,7 @@ async def test_counting_makes_no_commit_of_its_own(api: Api, monkeypatch: pytest
 
 async def opened(folder: Path) -> tuple[State, use.Use]:
     state, rows = await State.open(folder)
-    one = use.Use(state)
+    one = use.Use(state, Metrics())
     one.restore(rows[use.TABLE])
     return state, one
 
