@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -26,6 +26,7 @@ LATENCY = 2.0
 
 _PUBLISHED = LimitsConfig(100, 1000, 10_000)
 _UNLIMITED = LimitsConfig(*(1_000_000_000,) * 3)
+_TINY_QUOTA = replace(_UNLIMITED, conversions_per_day=3)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ReservedKey:
 TABLE = (
     ReservedKey("test-unlimited", _UNLIMITED, "No limits that a test suite could meet."),
     ReservedKey("test-tiny-limits", LimitsConfig(3, 1000, 10_000), "429 RATE_LIMITED after 3 requests in a minute."),
+    ReservedKey("test-tiny-quota", _TINY_QUOTA, "429 QUOTA_EXCEEDED after 3 conversions in a day (UTC)."),
     ReservedKey("test-disabled", _PUBLISHED, "403 KEY_DISABLED.", disabled=True),
     ReservedKey("test-failing", _UNLIMITED, f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved."),
     ReservedKey("test-slow", _UNLIMITED, f"Every answer comes {LATENCY:g} seconds late."),

@@ -68,6 +68,9 @@ async def test_live_answers_are_as_described(tmp_path: Path) -> None:
         await ask("POST", "/batch-convert", {"urls": [watch("made-------"), watch("led--------")]}, status=200)
         await ask("GET", "/status", status=200)
         await ask("GET", "/status", query="?status=completed&limit=1", status=200)
+        await ask("DELETE", "/status", query="?status=failed,cancelled", status=200)
+        for query in ("", "?status=processing"):
+            await ask("DELETE", "/status", query=query, status=400)
         mp3, jpg = "/static/downloads/{conversion_id}.mp3", "/static/downloads/{conversion_id}.jpg"
         whole = await ask("GET", mp3, values=one, key=None, status=200)
         await ask("HEAD", mp3, values=one, key=None, status=200)
@@ -108,6 +111,7 @@ async def test_a_failed_conversion_is_as_described(tmp_path: Path) -> None:
 async def test_live_refusals_are_as_described(tmp_path: Path, path: str) -> None:
     keys = {KEY: Key("a", LimitsConfig(100, 1000, 10_000)), "off": Key("b", LimitsConfig(1, 1, 1), disabled=True)}
     keys["one"] = Key("c", LimitsConfig(1, 1, 1))
+    keys["quota"] = Key("d", LimitsConfig(10, 10, 10, conversions_per_day=1))
     video = watch("made-------")
     good: dict[str, Any] = {"url": video, "urls": [video]}
     broken: list[Any] = [b"", b"{", b"[]", {}, {"url": 1, "urls": 1}, {"url": "x", "urls": ["x"]}, {"urls": []}]
@@ -128,6 +132,8 @@ async def test_live_refusals_are_as_described(tmp_path: Path, path: str) -> None
         await ask("POST", path, good, key="off", status=403)
         await ask("POST", path, good, key="one", status=200)
         await ask("POST", path, good, key="one", status=429)
+        await ask("POST", path, good, key="quota", status=200)
+        assert (await ask("POST", path, good, key="quota", status=429)).code == "QUOTA_EXCEEDED"
 
 
 async def test_a_full_queue_is_as_described(tmp_path: Path) -> None:

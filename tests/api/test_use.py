@@ -19,6 +19,7 @@ from server.conversions import use
 from server.conversions.use import Amount
 from server.jobs import Order, Quality
 from server.metrics import Metrics
+from server.storage import snapshot
 from server.storage.state import State
 
 
@@ -106,6 +107,14 @@ async def test_the_quota_survives_a_restart(tmp_path: Path) -> None:
         assert amount(api, "some") == before
         assert await ask(api, "third-video") == 200
         assert await ask(api, "third-video") == 429
+
+
+async def test_what_is_on_disk_when_a_request_is_answered_holds_its_conversions(tmp_path: Path) -> None:
+    async with serving(tmp_path, keys=with_quota(9)) as api:
+        for number in (1, 2, 3):
+            assert await ask(api, f"led-v{number:06d}") == 200
+            ((_, record),) = snapshot.rows(tmp_path / "state" / "ytmp3d.db", use.TABLE)  # as kill -9 would leave it
+            assert record["conversions"] == number
 
 
 async def test_a_conversion_that_was_removed_still_counts(start_api: StartApi) -> None:

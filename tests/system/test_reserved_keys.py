@@ -42,7 +42,7 @@ def code(answer: Answer) -> str:
 
 
 def test_every_reserved_key_is_tested_here() -> None:
-    tested = {"test-unlimited", "test-tiny-limits", "test-disabled", "test-failing", "test-slow"}
+    tested = {"test-unlimited", "test-tiny-limits", "test-tiny-quota", "test-disabled", "test-failing", "test-slow"}
     assert {one.key for one in TABLE} == tested
 
 
@@ -67,6 +67,18 @@ def test_tiny_limits_meet_429_after_three_requests_with_true_headers(server: Ser
     for answer in accepted + refused:
         assert answer.headers["X-RateLimit-Limit"] == "3"
         assert before + 60 <= int(answer.headers["X-RateLimit-Reset"]) <= after + 62, "a minute after the first request"
+
+
+def test_the_tiny_quota_is_used_up_by_three_conversions_until_midnight(server: ServerProcess) -> None:
+    key = "test-tiny-quota"
+    four = {"urls": [BODY["url"]] * 4}
+    assert code(server.request("POST", "/batch-convert", four, Authorization=f"Bearer {key}")) == "QUOTA_EXCEEDED"
+    assert [ask(server, key, "POST", "/convert").status for _ in range(3)] == [200, 200, 200]
+    answer = ask(server, key, "POST", "/convert")
+    assert (answer.status, code(answer)) == (429, "QUOTA_EXCEEDED")
+    midnight = time.time() + int(answer.headers["Retry-After"])
+    assert min(midnight % 86_400, -midnight % 86_400) < 10
+    assert ask(server, key).status == 200, "it may still ask how far they are"
 
 
 def test_the_disabled_key_is_refused(server: ServerProcess) -> None:
