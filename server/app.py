@@ -43,7 +43,7 @@ from .http.context import (
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
-from .media import authorities, daily, environment, ffmpeg, forking, process, updates, ytdlp
+from .media import authorities, daily, environment, ffmpeg, forking, id3, process, updates, ytdlp
 from .media.exit_settings import configurations
 from .media.exits import Exits, exits_of
 from .media.kept_sources import KeptSources
@@ -53,6 +53,7 @@ from .media.readiness import Readiness
 from .metrics import Metrics
 from .storage import lock
 from .storage.artifacts import Artifacts
+from .storage.library import Library
 from .storage.state import State
 
 log = logging.getLogger(__name__)
@@ -176,6 +177,10 @@ async def _conversions(
         readiness = app[READINESS] = Readiness(config, versions, ffmpeg_path, artifacts, state, exits)
         readiness.lacks = await asyncio.to_thread(_lacks, storage)
         app[PLAYLISTS] = Playlists(look or _nothing, metrics.playlist)
+        if storage.library:
+            library = readiness.library = Library(storage.library, storage.library_name, id3.origin)
+            engine.on_artifact = library.add
+            await stack.enter_async_context(_background(app, library.run_forever(), "library"))
         metrics.tools(versions.labels)
         if real:
             readiness.updates = _updates(config, readiness, metrics)

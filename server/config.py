@@ -84,6 +84,8 @@ class StorageConfig:
     downloads: Path = Path("static/downloads")
     state: Path = Path("state")
     disk_budget_mb: int = _number(10_240, 10, 1_000_000_000)
+    library: Path | None = None
+    library_name: str = naming.DEFAULT_PATH
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,10 @@ def load(path: Path) -> Config:
         expected = "a folder that is neither storage.downloads nor in its .staging"
         found = _found("storage.state", written.get("state", str(StorageConfig.state)))
         raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
+    if storage.library and any(storage.library.resolve().is_relative_to(own) for own in (state, downloads)):
+        expected = "a folder that is not in storage.downloads or storage.state"
+        found = _found("storage.library", written["library"])
+        raise ConfigError(f"{path}: storage.library: expected {expected}, found {found}")
     return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
 
 
@@ -157,6 +161,8 @@ def _check_text(key: str, value: str) -> None:
             raise ValueError('addresses or networks like "127.0.0.1" or "10.0.0.0/8"') from None
     if key == "audio.file_name":
         naming.parse(value)
+    if key == "storage.library_name":
+        naming.parse_path(value)
     if key == "server.host" and not value:
         raise ValueError("an address or host name")
 

@@ -1,4 +1,4 @@
-"""What a download is called: a template over the tags, right in every script and safe on every system. Pure functions.
+"""What a download is called, and a file of the library: a template over the tags, safe on every system. Pure functions.
 
 A template has alternatives, separated by "|". The first whose fields are all known is taken, else the last, in which
 what is not known is left out together with the separator beside it.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from .jobs import Media
 
 #: The song, where YouTube knows that the video is one, else the video.
 DEFAULT = "{artist} – {track} | {title}"
+#: Where a file lies in the library.
+DEFAULT_PATH = "{artist}/{album}/{title}.mp3"
 #: What may stand in braces.
 FIELDS: dict[str, Callable[[Media, str], str]] = {
     "artist": lambda media, _: _shortened(media.artist),
@@ -35,6 +38,9 @@ FIELDS: dict[str, Callable[[Media, str], str]] = {
 LONGEST_NAME = 200
 #: Characters of a field that shall leave room for the title.
 LONGEST_FIELD = 60
+#: Bytes of each folder's and file's name in the library: some file systems take 143, and tools add to a name of theirs.
+LONGEST_IN_LIBRARY = 120
+_MP3 = ".mp3"
 #: Names that Windows keeps for devices, with or without an extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 #: Joiners that Persian, Indic scripts and emoji need; other invisible characters go.
@@ -57,7 +63,8 @@ def parse(template: str) -> tuple[_Alternative, ...]:
     return tuple(_alternative(part.strip()) for part in template.split("|"))
 
 
-def _alternative(text: str) -> _Alternative:
+def _alternative(text: str, *, may_be_fixed: bool = False) -> _Alternative:
+    """`may_be_fixed` takes a text without a field, too."""
     literals, fields = [""], []
     try:
         parts = list(string.Formatter().parse(text))
@@ -70,7 +77,7 @@ def _alternative(text: str) -> _Alternative:
                 raise ValueError(f"a template of {', '.join(f'{{{one}}}' for one in FIELDS)}")
             fields.append(field)
             literals.append("")
-    if not fields:
+    if not fields and not may_be_fixed:
         raise ValueError('a template with a field in each alternative, like "{artist} – {track} | {title}"')
     return _Alternative(tuple(literals), tuple(fields))
 
@@ -80,19 +87,31 @@ def stem(template: str, media: Media, video_id: str) -> str:
 
     A clip's ends with its part, with dots for colons, which some systems do not take.
     """
+    values = _values(media, video_id)
     alternatives = parse(template)
-    values = {field: FIELDS[field](media, video_id) for one in alternatives for field in one.fields}
     chosen = next((one for one in alternatives if all(values[field] for field in one.fields)), alternatives[-1])
-    titles = [values[field] for field in ("title", "track") if field in chosen.fields]
+    return _with(_part(media), safe(_named(chosen, values, media)) or video_id)
+
+
+def _values(media: Media, video_id: str) -> dict[str, str]:
+    return {field: value(media, video_id) for field, value in FIELDS.items()}
+
+
+def _named(alternative: _Alternative, values: dict[str, str], media: Media) -> str:
+    """The alternative with what is known. An artist whom the title beside it names is not repeated."""
+    titles = [values[field] for field in ("title", "track") if field in alternative.fields]
     if any(_names(title, media.artist) for title in titles):
-        values["artist"] = ""
-    name = safe(_filled(chosen, values)) or video_id
-    return _with(f" ({media.part.replace(':', '.')})", name) if media.part else name
+        values = {**values, "artist": ""}
+    return _filled(alternative, values)
 
 
-def _with(suffix: str, name: str) -> str:
+def _part(media: Media) -> str:
+    return f" ({media.part.replace(':', '.')})" if media.part else ""
+
+
+def _with(suffix: str, name: str, longest: int = LONGEST_NAME) -> str:
     """The name with a suffix, for which it is shortened if need be."""
-    return safe(name, LONGEST_NAME - len(suffix.encode())) + suffix
+    return safe(name, longest - len(suffix.encode())) + suffix if suffix else name
 
 
 def _names(title: str, artist: str) -> bool:
@@ -160,6 +179,45 @@ def unique(stem: str, video_id: str, taken: Container[str]) -> str:
         mark = f" [{video_id}]" if number == 1 else f" [{video_id}] ({number})"
         name, number = _with(mark, stem), number + 1
     return name
+
+
+def parse_path(template: str) -> tuple[tuple[_Alternative, ...], ...]:
+    """The alternatives of a template for the library, by folders. Raises ValueError, which says what was expected."""
+    return tuple(_path_alternative(one.strip()) for one in template.split("|"))
+
+
+def _path_alternative(text: str) -> tuple[_Alternative, ...]:
+    if not text.endswith(_MP3):
+        raise ValueError(f'a template that ends with "{_MP3}" in each alternative, like "{DEFAULT_PATH}"')
+    *folders, name = (part.strip() for part in text.removesuffix(_MP3).split("/"))
+    parts = (*(_alternative(folder, may_be_fixed=True) for folder in folders), _alternative(name))
+    for part in parts:
+        # Whatever the fields are, nothing but the folders between them may be named.
+        if not part.fields and safe(part.literals[0]) != part.literals[0]:
+            raise ValueError(f'folders with names that every system takes, like "{DEFAULT_PATH}"')
+        if not part.fields and not part.literals[0]:
+            raise ValueError(f'a path without a "/" at its start and without empty folders, like "{DEFAULT_PATH}"')
+    return parts
+
+
+def places(
+    template: str, media: Media, video_id: str, *, loudness: float | None = None, most: int = 100
+) -> Iterator[PurePosixPath]:
+    """The places in the library for an MP3, best first. All but the first have the video's id in the file's name.
+
+    A folder of which nothing is known is left out. A clip's name ends with its part, and that of an MP3 which was
+    brought to a `loudness` with its LUFS. `template` must be valid.
+    """
+    values = _values(media, video_id)
+    alternatives = parse_path(template)
+    known = (one for one in alternatives if all(values[field] for part in one for field in part.fields))
+    *parts, last = next(known, alternatives[-1])
+    folders = [name for part in parts if (name := safe(_named(part, values, media), LONGEST_IN_LIBRARY))]
+    name = safe(_named(last, values, media), LONGEST_IN_LIBRARY) or video_id
+    suffix = _part(media) + (f" ({loudness:g} LUFS)" if loudness is not None else "")
+    for number in range(most):
+        mark = "" if number == 0 else f" [{video_id}]" if number == 1 else f" [{video_id}] ({number})"
+        yield PurePosixPath(*folders, _with(mark + suffix, name, LONGEST_IN_LIBRARY) + _MP3)
 
 
 def folded(name: str) -> str:

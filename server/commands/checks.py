@@ -26,6 +26,7 @@ from ..media import authorities, cookie_file, landlock
 from ..media.confinement import Confinement
 from ..media.cookies import kept_file
 from ..media.kept_cookies import KeptCookies
+from ..storage import library_files
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 #: Free space below which conversions soon fail, in bytes.
@@ -145,6 +146,20 @@ def folders(config: Config) -> Iterator[Finding]:
             yield Finding(WARNING, name, f"others can look into it: chmod 700 {folder}")
         else:
             yield Finding(OK, name, str(folder))
+
+
+def library(config: Config) -> Iterator[Finding]:
+    """The folder where players find the MP3s."""
+    if (folder := config.storage.library) is None:
+        return
+    try:
+        library_files.try_to_write(folder)
+    except OSError as error:
+        fix = "Make it" if not os.path.lexists(folder) else "Change its owner or rights"
+        text = f"{folder} cannot be written ({_reason(error)}). {fix}, or name another [storage] library."
+        yield Finding(PROBLEM, "library", text)
+    else:
+        yield Finding(OK, "library", str(folder))
 
 
 def _room(config: Config, existing: Path, free: int) -> Finding:

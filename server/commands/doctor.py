@@ -63,6 +63,7 @@ async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Fi
         _exits(config),
         _in_thread(checks.authority, config),
         _in_thread(checks.folders, config),
+        _in_thread(checks.library, config),
         _in_thread(checks.port, config),
         _in_thread(checks.clock, config),
     ):

@@ -51,9 +51,15 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
     """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
     async with _folder(folder) as own:
         ytdlp.preload(config)
+        library = None
+        if config.storage.library:  # one of its own, too: a real one must not get made-up melodies
+            library = own / "library"
+            await asyncio.to_thread(library.mkdir, exist_ok=True)
         config = dataclasses.replace(
             config,
-            storage=dataclasses.replace(config.storage, downloads=own / "downloads", state=own / "state"),
+            storage=dataclasses.replace(
+                config.storage, downloads=own / "downloads", state=own / "state", library=library
+            ),
             keys_file=own / "keys.toml",
         )
         path = await ffmpeg.find(config)

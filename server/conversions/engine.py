@@ -69,6 +69,8 @@ class Engine:
         self.table = Table(file_name)
         #: How many jobs of a key may be in slots at a time, by the key's name; 0 is no bound.
         self.bound_of: Callable[[str], int] = lambda owner: 0
+        #: Called with each finished file: at a job's end, and at a start with all that are kept.
+        self.on_artifact: Callable[[Artifact], None] = lambda artifact: None
         self.queue = FairQueue(self.table.queue_changed, self._may_start)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
         self._gate = StorageGate(gate or AlwaysOpen(), artifacts)
@@ -303,6 +305,7 @@ class Engine:
             self._room = self._room and not isinstance(outcome, errors.DiskFull)
         else:
             job.complete(outcome)
+            self.on_artifact(outcome)
             self._metrics.audio_seconds.inc(outcome.media.duration)
         log.info("%s %s for %d conversions", job, job.status, len(job.sharers))
         for sharer in job.sharers:
@@ -413,7 +416,9 @@ class Engine:
         self.retention.restore(conversions)
         kept = {job.artifact.path for job in self._jobs.values() if job.artifact}
         for artifact in found:
-            if artifact.path not in kept:
+            if artifact.path in kept:
+                self.on_artifact(artifact)
+            else:
                 await self._artifacts.remove(artifact)
         for job in list(self._jobs.values()):
             if job.artifact is None and job.interrupted >= records.MAX_INTERRUPTIONS:

@@ -1,4 +1,4 @@
-"""Writes the ID3v2.3 tag of an MP3, and measures the length of a tag.
+"""Writes the ID3v2.3 tag of an MP3, measures the length of a tag, and tells which video an MP3 is of.
 
 After id3.org, "ID3 tag version 2.3.0" (§3 and §4) and "ID3v2 Chapter Frame Addendum 1.0". Every player reads that
 version. ffmpeg's own tag has the link in a TXXX frame, which players do not show. Without unsynchronisation, as most
@@ -7,8 +7,10 @@ writers have it: no decoder looks for audio within a tag.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..jobs import Chapter, Media
 
@@ -20,6 +22,11 @@ MOST_CHAPTERS = 255
 _FRONT_COVER = b"\x03"
 _TOP_LEVEL_AND_ORDERED = b"\x03"
 _NO_OFFSET = 0xFFFFFFFF
+_OF_VIDEO = re.compile(rb"WOAS.{6}https://www\.youtube\.com/watch\?v=([A-Za-z0-9_-]{11})", re.DOTALL)
+#: Bytes of a tag in which the link is looked for: it stands before chapters and cover.
+_MOST_SEARCHED = 1 << 20
+#: In kbit/s, by the number in a frame's header (MPEG-1, layer III).
+_BITRATES = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _LATIN_1, _UTF_16 = b"\x00", b"\x01"
 
 
@@ -29,6 +36,26 @@ def tag_size(start: bytes) -> int:
         return 0
     high, upper, lower, low = start[6:HEADER_BYTES]
     return HEADER_BYTES + (high << 21 | upper << 14 | lower << 7 | low)
+
+
+def origin(path: Path) -> tuple[str, int] | None:
+    """The video's id and the bitrate in kbit/s of an MP3 that has a tag of ours; None of anything else. Blocking.
+
+    A program that wrote the tag anew, in a later version too, has kept the frame WOAS.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            start = file.read(_MOST_SEARCHED)
+            file.seek(tag_size(start))
+            frame = file.read(4)
+    except OSError:
+        return None
+    found = _OF_VIDEO.search(start[: tag_size(start)])
+    if not found or len(frame) < 4 or frame[0] != 0xFF or frame[2] >> 4 > len(_BITRATES) - 1:
+        return None
+    return found[1].decode(), _BITRATES[frame[2] >> 4]
 
 
 def tag(media: Media, *, url: str, cover: bytes | None = None, more: Sequence[tuple[str, str]] = ()) -> bytes:

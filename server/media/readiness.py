@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from ..config import Config
 from ..installation import pip_install
 from ..storage.artifacts import Artifacts
+from ..storage.library import Library
 from ..storage.state import State
 from . import ffmpeg, process, ytdlp
 from .exits import Exits
@@ -37,6 +38,7 @@ class Readiness:
     state: State
     exits: Exits | None = None
     updates: Updates | None = None
+    library: Library | None = None
     lacks: list[str] = field(default_factory=list)
     """What the folders' file systems cannot do."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -59,6 +61,8 @@ class Readiness:
         warnings: list[str] = []
         warnings += ytdlp_warnings(self.versions)
         warnings += self.lacks
+        if self.library and (warning := await self.library.warning()) is not None:
+            warnings.append(warning)
         if self.updates and self.updates.problem:
             warnings.append(self.updates.problem)
         if self.exits:

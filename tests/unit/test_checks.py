@@ -35,6 +35,21 @@ def test_a_keys_file_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
     )
 
 
+# ---- library
+
+
+def test_a_library_that_is_missing_is_a_problem_and_is_not_made(tmp_path: Path) -> None:
+    assert list(checks.library(Config())) == []
+    config = dataclasses.replace(Config(), storage=StorageConfig(library=tmp_path / "music"))
+    text = (
+        f"{tmp_path}/music cannot be written (No such file or directory). Make it, or name another [storage] library."
+    )
+    assert only(checks.library(config)) == Finding(PROBLEM, "library", text)
+    assert not (tmp_path / "music").exists()
+    (tmp_path / "music").mkdir()
+    assert only(checks.library(config)) == Finding(OK, "library", str(tmp_path / "music"))
+
+
 # ---- cookies
 
 

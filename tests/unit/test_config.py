@@ -184,6 +184,16 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
             '[audio]\nfile_name = "{title"\n',
             "audio.file_name: expected a template whose braces are in pairs, like {title}, found '{title'",
         ),
+        (
+            '[storage]\nlibrary_name = "../{title}.mp3"\n',
+            "storage.library_name: expected folders with names that every system takes, like "
+            "\"{artist}/{album}/{title}.mp3\", found '../{title}.mp3'",
+        ),
+        (
+            '[storage]\nlibrary = "static/downloads/music"\n',
+            "storage.library: expected a folder that is not in storage.downloads or storage.state, "
+            "found 'static/downloads/music'",
+        ),
         ('[storage]\nstate = ""\n', "storage.state: expected a path, found ''"),
         ('[storage]\nstate = "a\\u0000b"\n', "storage.state: expected a string, found 'a\\x00b'"),
         ("[ytdlp]\nca_file = false\n", "ytdlp.ca_file: expected a string, found false"),
