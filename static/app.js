@@ -288,6 +288,7 @@ async function attempt(work) {
 
 function report(error) {
   if (error.status === 401 || error.status === 403) refuse(error);
+  else if (error.code === 'QUOTA_EXCEEDED') notice.show(error.message);
   else if (error.resetAt) notice.until(error.resetAt, (left) => [`This key has used up its requests for now. You can go on at ${moment(new Date(error.resetAt))}`, `, in ${wait(left)}.`]);
   else if (error instanceof Refused) notice.show(error.status === 500 ? 'Something went wrong on the server. Try again in a while.' : error.message);
   else notice.show('The server can’t be reached just now. Nothing you typed is lost; try again in a moment.');

@@ -98,7 +98,7 @@ class Use:
         asked = f", and this request asks for {new}" if new > 1 else ""
         raise errors.QuotaExceeded(
             f"This key may make {most} conversions a day. {max(0, most - used)} are left until 00:00 UTC{asked}. "
-            f"Try again in {wait} s.",
+            "Try again after that.",
             retry_after=wait,
         )
 

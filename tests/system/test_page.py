@@ -308,3 +308,11 @@ def test_used_up_limits_say_when_they_are_over_and_lose_nothing(open_page: OpenP
     page.locator("#convert").click()
     expect(page.get_by_role("alert").filter(has_text="used up its requests")).to_contain_text(re.compile(r"in \d+ s"))
     expect(page.get_by_label("Links")).to_have_value(link("abcdefghij2"))
+
+
+def test_a_quota_of_conversions_that_is_used_up_is_said_as_what_it_is(open_page: OpenPage) -> None:
+    page = open_page("test-tiny-quota")
+    page.get_by_label("Links").fill("\n".join(link(f"quota-vid-{n}") for n in range(4)))
+    page.locator("#convert").click()
+    expect(page.locator("#notice-text")).to_contain_text("This key may make 3 conversions a day. 3 are left until")
+    expect(page.get_by_label("Links")).to_have_value(re.compile("quota-vid-3"))
