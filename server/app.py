@@ -20,12 +20,26 @@ from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
 from .config import Config, StorageConfig
 from .conversions import records, use
+from .conversions.archives import TABLE as ARCHIVES_TABLE
+from .conversions.archives import Archives
 from .conversions.engine import Engine
 from .conversions.workers import Run
 from .gate import Gate
-from .http import api, downloads, events, health, pages, playlists, request_body, server
+from .http import (
+    api,
+    archive_download,
+    archives,
+    downloads,
+    events,
+    health,
+    pages,
+    playlists,
+    request_body,
+    server,
+)
 from .http.connections import Connections
 from .http.context import (
+    ARCHIVES,
     ARTIFACTS,
     ASSETS,
     BROKEN,
@@ -68,8 +82,10 @@ ROUTES = (
     ("DELETE", "/status/{conversion_id}", api.delete),
     ("GET", "/status/{conversion_id}/events", events.of_one),
     ("GET", "/events", events.of_all),
+    ("POST", "/archives", archives.create),
     ("GET", "/static/downloads/{conversion_id}.mp3", downloads.audio),
     ("GET", "/static/downloads/{conversion_id}.jpg", downloads.cover),
+    ("GET", "/static/downloads/{archive_id}.zip", archive_download.archive),
     ("GET", "/healthz", health.healthz),
     ("GET", "/readyz", health.readyz),
     ("GET", "/metrics", health.metrics),
@@ -192,6 +208,8 @@ async def _conversions(
                 await stack.enter_async_context(_background(app, work, "daily update"))
         engine.use.restore(rows[use.TABLE])
         await engine.restore(rows[records.TABLE], found)
+        app[ARCHIVES] = Archives(engine.table, state)
+        app[ARCHIVES].restore(rows[ARCHIVES_TABLE])
         metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
         metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
         metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)

@@ -89,6 +89,10 @@ class ConversionNotFound(RequestError):
     status, code = 404, "CONVERSION_NOT_FOUND"
 
 
+class ArchiveNotFound(RequestError):
+    status, code = 404, "ARCHIVE_NOT_FOUND"
+
+
 class ConversionFailed(RequestError):
     """A download link whose conversion failed: 404 with the job's own error code."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import json
 import re
 from datetime import UTC, datetime
 
@@ -15,11 +16,12 @@ from aiohttp import web
 
 from .. import errors
 from ..access.keys import Key
+from ..conversions.archives import Archive
 from ..conversions.engine import Engine
 from ..jobs import Conversion, Order, Status
 from . import request_body
 from .admission import admit, waiting
-from .context import CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, WITHOUT_DEADLINE
+from .context import ARCHIVES, CONFIG, ENGINE, EXTRA_HEADERS, IDEMPOTENCY, REQUEST_ID, WITHOUT_DEADLINE
 from .forwarded import base_url
 from .representation import to_bytes
 
@@ -29,6 +31,8 @@ MAX_WAIT = 60
 DEFAULT_PAGE, MAX_PAGE = 50, 100
 #: The statuses that can be cleared. What runs is cancelled one by one.
 CLEARABLE = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.QUEUED)
+#: What an archive is called that has no other name.
+DEFAULT_NAME = "ytmp3d"
 #: Conversions examined before other tasks get a turn.
 _STEP = 500
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
@@ -42,7 +46,7 @@ async def convert(request: web.Request) -> web.Response:
     base = base_url(request)
     (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted)
     await _wait_if_preferred(request, conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+    return as_json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def batch_convert(request: web.Request) -> web.Response:
@@ -53,7 +57,9 @@ async def batch_convert(request: web.Request) -> web.Response:
     wanted = await request_body.understood(raw, functools.partial(request_body.batch, most=most))
     base = base_url(request)
     conversions = await _submit(request, key, b"batch\0" + raw, wanted)
-    return _json(b'{"jobs":[' + _list(request, conversions, base) + b"]}")
+    archive = await request.app[ARCHIVES].create(key.name, conversions, DEFAULT_NAME)
+    link = json.dumps(archive_url(archive, base)).encode()
+    return as_json(b'{"jobs":[' + _list(request, conversions, base) + b'],"archive_url":' + link + b"}")
 
 
 async def status(request: web.Request) -> web.Response:
@@ -61,7 +67,7 @@ async def status(request: web.Request) -> web.Response:
     conversion = own(request, admit(request))
     base = base_url(request)
     await _wait_if_preferred(request, conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+    return as_json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -69,7 +75,7 @@ async def delete(request: web.Request) -> web.Response:
     conversion = own(request, admit(request))
     base = base_url(request)
     await request.app[ENGINE].remove(conversion)
-    return _json(to_bytes(conversion, request.app[ENGINE].queue, base))
+    return as_json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -88,7 +94,7 @@ async def list_own(request: web.Request) -> web.Response:
         await asyncio.sleep(0)  # a key may have a hundred thousand
     page, rest = found[:limit], found[limit:]
     following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
-    return _json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
+    return as_json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
 
 
 async def clear(request: web.Request) -> web.Response:
@@ -96,7 +102,7 @@ async def clear(request: web.Request) -> web.Response:
     key = admit(request)
     statuses = _clearable(",".join(request.query.getall("status", [])))
     removed = await request.app[ENGINE].clear(key.name, statuses)
-    return _json(b'{"removed":%d}' % removed)
+    return as_json(b'{"removed":%d}' % removed)
 
 
 def _clearable(text: str) -> set[Status]:
@@ -155,7 +161,11 @@ def _list(request: web.Request, conversions: list[Conversion], base: str) -> byt
     return b",".join(to_bytes(conversion, queue, base) for conversion in conversions)
 
 
-def _json(content: bytes) -> web.Response:
+def archive_url(archive: Archive, base: str) -> str:
+    return f"{base}/static/downloads/{archive.id}.zip"
+
+
+def as_json(content: bytes) -> web.Response:
     return web.Response(body=content, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from ..access.keys import Keys
 from ..access.ratelimit import RateLimiter
 from ..config import Config
+from ..conversions.archives import Archives
 from ..conversions.engine import Engine
 from ..media.playlists import Playlists
 from ..media.readiness import Readiness
@@ -25,6 +26,7 @@ CONNECTIONS = web.AppKey("connections", Connections)
 KEYS = web.AppKey("keys", Keys)
 LIMITER = web.AppKey("limiter", RateLimiter)
 ENGINE = web.AppKey("engine", Engine)
+ARCHIVES = web.AppKey("archives", Archives)
 ARTIFACTS = web.AppKey("artifacts", Artifacts)
 LONG_ANSWERS = web.AppKey("long_answers", LongAnswers)
 METRICS = web.AppKey("metrics", Metrics)

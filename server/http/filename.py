@@ -18,12 +18,13 @@ _ASCII = str.maketrans(
 )
 
 
-def content_disposition(stem: str, video_id: str) -> str:
-    """For an MP3 called `stem`, which is safe as a file name: that name, and one in ASCII for old clients.
+def content_disposition(stem: str, own_id: str, extension: str = "mp3") -> str:
+    """For a file called `stem`, which is safe as a file name: that name, and one in ASCII for old clients.
 
-    Where letters or digits are lost in the latter, the video's id is in it, so that no two videos share one.
+    If letters or digits are lost in the latter, the `own_id` of the video is in it, so that no two videos share one.
     """
-    return f"attachment; filename=\"{_plain(stem, video_id)}.mp3\"; filename*=UTF-8''{quote(f'{stem}.mp3', safe='')}"
+    plain, whole = _plain(stem, own_id), quote(f"{stem}.{extension}", safe="")
+    return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{whole}"
 
 
 def _plain(stem: str, video_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import aiohttp
 import pytest
@@ -129,10 +130,12 @@ async def test_head_has_no_body(api: Api) -> None:
 
 def test_every_error_has_a_page() -> None:
     for error in errors.REQUEST_ERRORS.values():
-        one = error("A message.", retry_after=7) if issubclass(error, errors.Unavailable) else error("A message.")
+        waits = issubclass(error, errors.Unavailable | errors.QuotaExceeded)
+        more: dict[str, Any] = {"retry_after": 7} if waits else {}
+        one = error("A message.", **more)
         text = page(one, "").decode()
         assert "A message." in text and one.code in text
-        assert ("Try again in 7 seconds" in text) == issubclass(error, errors.Unavailable)
+        assert ("Try again in 7 seconds" in text) == waits
 
 
 async def test_the_style_it_names_is_there(api: Api) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from server.http import request_body
 API = [
     ("POST", "/convert"),
     ("POST", "/batch-convert"),
+    ("POST", "/archives"),
     ("GET", "/status"),
     ("GET", "/status/some-id"),
     ("DELETE", "/status/some-id"),
@@ -57,7 +59,7 @@ async def test_an_address_without_anything_is_not_found(api: Api, method: str, p
 
 @pytest.mark.parametrize("path", sorted({path for _, path, _ in ROUTES}))
 async def test_a_method_that_is_not_for_an_address_is_told_which_are(api: Api, path: str) -> None:
-    real = path.replace("{conversion_id}", "some-id").replace("{name}", "app.js")
+    real = re.sub(r"{\w+_id}", "some-id", path).replace("{name}", "app.js")
     taken = {method for method, route, _ in ROUTES if route == path}
     for method in ("PUT", "PATCH", "DELETE", "POST", "GET", "OPTIONS", "TRACE", "PROPFIND"):
         if method in taken:

@@ -20,13 +20,15 @@ from typing import Any
 import pytest
 from conftest import SmallDisk
 
-from server.storage import database, lock, replacement
+from server.storage import database, lock, replacement, schema
 from server.storage import state as state_module
 from server.storage.database import Database
 from server.storage.state import Record, Rows, State
 
 DEADLINE = 20
 TABLE, OTHER_TABLE = "conversions", "daily_use"
+#: All but the first, which tests write to.
+OTHER_TABLES = [table for table in schema.TABLES if table != TABLE]
 
 
 def record(number: int) -> Record:
@@ -52,7 +54,7 @@ async def write(folder: Path, count: int) -> None:
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[State]:
     state, _ = await State.open(folder)
-    for table in (TABLE, OTHER_TABLE):
+    for table in schema.TABLES:
         state.written_anew_from(table, dict[str, Record]().items)
     try:
         yield state
@@ -250,13 +252,15 @@ async def test_what_a_killed_process_acknowledged_is_there(tmp_path: Path) -> No
     program = """
         import asyncio, itertools, sys
         from pathlib import Path
+        from server.storage.schema import TABLES
         from server.storage.state import State
 
         async def main():
             state, _ = await State.open(Path(sys.argv[1]))
             rows = {}
             state.written_anew_from("conversions", lambda: list(rows.items()))
-            state.written_anew_from("daily_use", list)
+            for table in TABLES[1:]:
+                state.written_anew_from(table, list)
             async def client(name):
                 for number in itertools.count():
                     change = {f"{name} {number}": {"number": number}}
@@ -435,7 +439,8 @@ def make_cut(path: Path) -> None:
 async def test_a_database_of_the_first_version_is_brought_to_this_one(tmp_path: Path) -> None:
     await write(tmp_path, 3)
     with closing(sqlite3.connect(db(tmp_path))) as connection:
-        connection.execute("DROP TABLE daily_use")
+        for table in OTHER_TABLES:
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
     async with opened(tmp_path) as state:
@@ -655,7 +660,8 @@ async def with_table(folder: Path) -> AsyncIterator[tuple[State, dict[str, Recor
     table: dict[str, Record] = {}
     state, _ = await State.open(folder)
     state.written_anew_from(TABLE, lambda: list(table.items()))
-    state.written_anew_from(OTHER_TABLE, list)
+    for other in OTHER_TABLES:
+        state.written_anew_from(other, list)
     try:
         for step in range(3):
             table.update({f"{step} {n}": {"number": n, "text": "x" * 300} for n in range(200)})
@@ -895,7 +901,8 @@ async def test_before_the_table_is_known_nothing_is_written_anew(tmp_path: Path)
     state.written_anew_from(TABLE, table.items)
     with pytest.raises(OSError, match="starts"):  # not of one table alone
         await state.commit(TABLE, {"4": record(4)})
-    state.written_anew_from(OTHER_TABLE, list)
+    for other in OTHER_TABLES:
+        state.written_anew_from(other, list)
     await state.commit(TABLE, {"3": record(3)})
     await state.close()
     assert await numbers(tmp_path) == {"0": 0, "1": 1, "2": 2, "3": 3}
