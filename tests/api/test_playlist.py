@@ -71,6 +71,17 @@ async def test_what_cannot_be_looked_at_is_refused_with_the_reason(api: Api, bod
     assert api.studio.looks == []
 
 
+async def test_what_youtube_does_not_show_is_said_and_counted(api: Api) -> None:
+    missing = await ask(api, "https://www.youtube.com/playlist?list=PLmissing012345")
+    assert (missing.status, missing.code) == (404, "PLAYLIST_NOT_FOUND")
+    refused = await ask(api, "https://www.youtube.com/playlist?list=PLrefused012345")
+    assert (refused.status, refused.code) == (503, "SOURCE_UNAVAILABLE")
+    assert refused.headers["Retry-After"] == "60" and "X-RateLimit-Limit" in refused.headers
+    metrics = (await api.get("/metrics")).body.decode()
+    for outcome in ("PLAYLIST_NOT_FOUND", "SOURCE_UNAVAILABLE"):
+        assert f'ytmp3d_playlists_total{{outcome="{outcome}"}} 1.0' in metrics
+
+
 async def test_it_needs_a_key_and_costs_one_request(tmp_path: Path) -> None:
     keys = {"a-key-with-two": Key("two", LimitsConfig(2, 100, 100))}
     async with serving(tmp_path, keys=keys) as api:

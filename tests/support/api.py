@@ -124,8 +124,12 @@ class Studio:
         self._began = Change()
 
     async def look(self, link: ListLink, most: int, deadline: float) -> Playlist:
-        """A playlist. One whose id begins with "PLled" waits for the test."""
+        """A playlist. One whose id begins with "PLled" waits for the test, with "PLmissing" or "PLrefused" it fails."""
         self.looks.append(link)
+        if link.name.startswith("PLmissing"):
+            raise errors.PlaylistNotFound("There is no such playlist.")
+        if link.name.startswith("PLrefused"):
+            raise errors.SourceUnavailable("Not now.", retry_after=60)
         self._began.notify()
         if link.name.startswith("PLled"):
             await self.looked.wait()

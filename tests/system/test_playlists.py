@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.serverprocess import Answer, ServerProcess
+from support.serverprocess import Answer, ServerProcess, until
 
 from server.offline.playlists import FAILING, RESERVED_LISTS
 from server.offline.videos import video
@@ -17,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("server"))
     server.start()
     yield server
-    server.kill()
+    server.end()
 
 
 def asked(server: ServerProcess, url: str, limit: int | None = None) -> Answer:
@@ -124,3 +127,28 @@ def test_it_is_one_request_and_leaves_nothing(server: ServerProcess) -> None:
     assert server.staged() == [] and not server.running_ytdlp()
     metrics = server.request("GET", "/metrics").body.decode()
     assert 'ytmp3d_playlists_total{outcome="listed"}' in metrics
+
+
+def begun(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+    """Ask for a list that stalls, and return once its child runs."""
+    head = {"Authorization": "Bearer test-unlimited", "Content-Type": "application/json"}
+    connection.request("POST", "/playlist", json.dumps({"url": RESERVED_LISTS["PLx-stalls----"].url}), head)
+    until(server.running_ytdlp, what="its child runs")
+
+
+def test_the_child_of_a_client_that_leaves_ends(server: ServerProcess) -> None:
+    with server.connected() as connection:
+        begun(server, connection)
+    until(lambda: not server.running_ytdlp() and not server.staged(), what="nothing of it is left")
+
+
+def test_a_killed_server_leaves_no_child(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "server")
+    server.start()
+    try:
+        with server.connected() as connection:
+            begun(server, connection)
+            server.kill()
+        until(lambda: not server.processes(), what="every process has ended")
+    finally:
+        server.end()
