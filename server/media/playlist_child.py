@@ -24,7 +24,7 @@ import yt_dlp
 from yt_dlp.extractor.youtube import YoutubeTabIE
 
 from .. import youtube_url
-from . import guarded_ytdlp
+from . import description, guarded_ytdlp
 from .words import Words
 
 #: Videos in one event.
@@ -165,5 +165,4 @@ def _video(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 def _short(text: Any) -> str | None:
     """Text as it may be shown, of a bounded length; None where there is none."""
-    plain = " ".join(str(text or "").encode("utf-8", "replace").decode().split())
-    return plain[:_MOST_CHARACTERS] or None
+    return description.line(text, _MOST_CHARACTERS) or None

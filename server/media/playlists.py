@@ -143,6 +143,8 @@ class Lookout:
                 raise errors.SourceUnavailable(
                     "YouTube took too long to show this playlist. Try again later.", retry_after=_LATER
                 ) from None
+        except (process.ChildFailed, OSError) as error:  # this machine lacks a process, memory or a descriptor
+            raise errors.JobFailed() from error
         if not found.truncated:
             found.count = len(found.videos)
         elif found.count is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -133,6 +134,17 @@ async def test_no_page_leads_a_look_to_another_site(ways: Ways, monkeypatch: pyt
         with pytest.raises(errors.SourceUnavailable):
             await look(await Ways(youtube, ways.folder).lookout(), SHORT)
     assert set(asked) == {"www.youtube.com"}
+
+
+async def test_a_machine_without_room_for_a_child_says_not_now(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    lookout = await ways.lookout()
+    monkeypatch.setattr(forking, "fork", full)
+    with pytest.raises(errors.SourceUnavailable, match="Try again later"):
+        await look(lookout, SHORT)
+    assert lookout.exits.is_open(lookout.exits.all[0])
 
 
 async def test_what_came_in_time_is_listed_and_said_to_be_a_part(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.serverprocess import Answer, ServerProcess, until
 
+from server.media import playlist_child
 from server.offline.playlists import FAILING, RESERVED_LISTS
 from server.offline.videos import video
 
@@ -91,6 +92,15 @@ def test_private_removed_and_coming_ones_are_marked(server: ServerProcess) -> No
     assert ids(found) == ["x-1-second-", *FAILING]
     unavailable = [one["video_id"] for one in found["videos"] if not one["available"]]
     assert unavailable == ["x-private--", "x-removed--", "x-upcoming-"]
+
+
+def test_no_title_of_a_list_can_leave_its_line_or_hide_anything() -> None:
+    attack = "a\x1b[31m\u202eb\u0000\ud800\r\nc" + "d" * 1000
+    entry = {"id": "dQw4w9WgXcQ", "ie_key": "Youtube", "title": attack, "channel": attack, "duration": 5}
+    found = playlist_child._video(entry)
+    assert found is not None
+    for text in (found["title"], found["channel"]):
+        assert text.startswith("a [31mb cd") and len(text) < 300
 
 
 def test_a_mix_goes_on_beyond_its_first_page_without_repeating_itself(server: ServerProcess) -> None:
