@@ -34,6 +34,7 @@ from .http import (
     health,
     pages,
     playlists,
+    representation,
     request_body,
     server,
 )
@@ -69,6 +70,9 @@ from .storage import lock
 from .storage.artifacts import Artifacts
 from .storage.library import Library
 from .storage.state import State
+from .webhooks import webhooks
+from .webhooks.sender import Sender
+from .webhooks.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +126,13 @@ def create_app(
     app[LIMITER] = RateLimiter()
     app[IDEMPOTENCY] = Idempotency()
     app[BROKEN] = asyncio.Event()
-    app[KEYS] = Keys(config.keys_file, config.limits, environment_key=os.environ.get("YTMP3D_KEY"), extra=keys or {})
+    app[KEYS] = Keys(
+        config.keys_file,
+        config.limits,
+        environment_key=os.environ.get("YTMP3D_KEY"),
+        environment_secret=os.environ.get("YTMP3D_WEBHOOK_SECRET", "").strip(),
+        extra=keys or {},
+    )
     app[LONG_ANSWERS] = LongAnswers(app[KEYS])
     app[ASSETS] = pages.assets()
     for method, path, handler in ROUTES:
@@ -206,6 +216,8 @@ async def _conversions(
                 stamp = storage.state / "updated"
                 work = daily.update_daily(stamp, lambda: bool(engine.workers.busy or len(engine.queue)), _update)
                 await stack.enter_async_context(_background(app, work, "daily update"))
+        telling = _webhooks(app, state)
+        telling.restore(rows[webhooks.TABLE])
         engine.use.restore(rows[use.TABLE])
         await engine.restore(rows[records.TABLE], found)
         app[ARCHIVES] = Archives(engine.table, state)
@@ -216,7 +228,11 @@ async def _conversions(
         metrics.gauge("connections", "Connections that are open.", lambda: len(app[CONNECTIONS]))
         used = "Size of all finished files, and of sources that are kept."
         metrics.gauge("disk_used_bytes", used, lambda: artifacts.used_bytes)
-        async with _background(app, engine.run_forever(), "engine"):
+        metrics.gauge("webhooks_waiting", "Webhooks that are not delivered yet.", lambda: len(telling.waiting))
+        async with (
+            _background(app, telling.run_forever(), "webhooks"),
+            _background(app, engine.run_forever(), "engine"),
+        ):
             yield
             await engine.drain(0)
 
@@ -224,6 +240,21 @@ async def _conversions(
 async def _nothing(*_: object) -> Playlist:
     """Stands for yt-dlp where there is none."""
     raise errors.PlaylistNotFound("There is no such playlist.")
+
+
+def _webhooks(app: web.Application, state: State) -> Webhooks:
+    config, engine = app[CONFIG], app[ENGINE]
+    telling = Webhooks(
+        state,
+        Sender(config.server.webhook_hosts),
+        secret_of=app[KEYS].webhook_secret_of,
+        render=lambda conversion, base: representation.to_bytes(conversion, engine.queue, base),
+        metrics=app[METRICS],
+        folder=config.storage.state,
+    )
+    telling.on_taken = engine.webhook_taken
+    engine.on_end, engine.check_webhooks = telling.ended, telling.check_room
+    return telling
 
 
 def _lock_downloads(folder: Path) -> int:

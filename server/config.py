@@ -43,6 +43,7 @@ class ServerConfig:
     cors_origins: tuple[str, ...] = ()
     metrics_public: bool = False
     metrics_keys: bool = False
+    webhook_hosts: tuple[str, ...] = ()
     shutdown_grace: int = _number(25, 0, 3600)
 
 

@@ -21,6 +21,8 @@ from .config import SECTIONS, Config, ConfigError, ExitConfig, StorageConfig, wh
 #: Ways to YouTube.
 MOST_EXITS = 100
 _EXIT = re.compile(r"exits\[\d+\]\.")
+#: A name or an address, with or without a port.
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
 #: User name and password in an address, even a malformed one. The scheme is kept.
 _USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
@@ -159,6 +161,8 @@ def _check_text(key: str, value: str) -> None:
             ipaddress.ip_network(value)
         except ValueError:
             raise ValueError('addresses or networks like "127.0.0.1" or "10.0.0.0/8"') from None
+    if key == "server.webhook_hosts" and not _HOST.fullmatch(value):
+        raise ValueError('hosts like "n8n.example.org", "127.0.0.1:5678" or "[fd00::7]"')
     if key == "audio.file_name":
         naming.parse(value)
     if key == "storage.library_name":

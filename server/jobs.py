@@ -75,13 +75,21 @@ class Recipe(NamedTuple):
         return f"{self.video_id} {self.bitrate_kbps}{clip}{loudness}"
 
 
+class Webhook(NamedTuple):
+    """Where a conversion's end is told. `base_url` is what links in it begin with."""
+
+    url: str
+    base_url: str
+
+
 class Order(NamedTuple):
-    """What one request asks for."""
+    """What one request asks for. `webhook_url` is where the end is told; empty is nowhere."""
 
     video_id: str
     quality: Quality
     clip: Clip | None = None
     loudness: float | None = None
+    webhook_url: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -309,6 +317,7 @@ class Conversion:
     expires_at: datetime | None = None
     cancelled_at: int | None = None  # the progress in per cent at which its owner cancelled it
     name: str = ""  # of its download, without an extension, once it is decided
+    webhook: Webhook | None = None  # until the end has been handed over to be told
     removed: bool = False
     revision: int = 0
     rendered: tuple[tuple[object, ...], bytes] | None = field(default=None, repr=False)  # the answer, by what made it

@@ -56,6 +56,11 @@ class Metrics:
             "Sources fetched into a file that several jobs may share.",
             registry=registry,
         )
+        self.webhooks = Counter(
+            "ytmp3d_webhooks", "Attempts to deliver a webhook, by what came of them.", ["outcome"], registry=registry
+        )
+        for outcome in ("delivered", "failed", "given_up"):
+            self.webhooks.labels(outcome)
         self.audio_seconds = Counter("ytmp3d_audio_seconds", "Seconds of audio made.", registry=registry)
         self.bytes_served = Counter("ytmp3d_bytes_served", "Bytes of MP3 sent to readers.", registry=registry)
         self._tools = Gauge(

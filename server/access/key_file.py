@@ -1,6 +1,7 @@
 """The key file: what the `keys` commands write and a running server reads.
 
-It keeps the SHA-256 of each key only. Every function here blocks.
+It keeps the SHA-256 of each key only, but a webhook secret as it is, since that is what signs. Every function here
+blocks.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
 from ..filesystems import NO_LOCKS, lock, replace, sync_open
 from ..installation import program
-from . import key_name
+from . import key_name, webhook_secret
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
     with _edit(path) as keys:
         if name in keys:
             raise ValueError(f'there is already a key "{name}"; delete it first')
-        keys[name] = Stored(name, hashed(plain), datetime.now(UTC).replace(microsecond=0), limits=limits_overrides)
+        created, secret = datetime.now(UTC).replace(microsecond=0), webhook_secret.new()
+        keys[name] = Stored(name, hashed(plain), created, limits=limits_overrides, webhook_secret=secret)
     return plain
 
 
@@ -78,6 +80,24 @@ def set_limits(path: Path, name: str, changes: Mapping[str, int | None]) -> None
         keys[one.name] = dataclasses.replace(one, limits=limits)
 
 
+def make_secret(path: Path, name: str, *, renew: bool) -> str:
+    """Give a key a webhook secret and return it. One that it has already is replaced only if `renew`."""
+    with _edit(path) as keys:
+        one = _known(keys, name)
+        if one.webhook_secret and not renew:
+            raise ValueError(
+                f'the key "{one.name}" has a webhook secret, which is not shown again; --renew replaces it'
+            )
+        secret = webhook_secret.new()
+        keys[one.name] = dataclasses.replace(one, webhook_secret=secret)
+    return secret
+
+
+def secret_of(path: Path, name: str) -> str:
+    """The webhook secret of a key; empty if it has none."""
+    return _known(_read(path), name).webhook_secret
+
+
 def delete(path: Path, name: str) -> None:
     with _edit(path) as keys:
         del keys[_known(keys, name).name]
@@ -100,6 +120,7 @@ class Stored:
     created: datetime
     disabled: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)  # those that are not the defaults
+    webhook_secret: str = field(default="", repr=False)
 
     def described(self) -> str:
         limits = ", ".join(f"{self.limits[one]} {one.replace('_', ' ')}" for one in _WINDOWS if one in self.limits)
@@ -109,6 +130,7 @@ class Stored:
     def toml(self) -> str:
         values = {"sha256": f'"{self.sha256}"', "created": self.created.isoformat()}
         values |= {"disabled": str(self.disabled).lower(), **{name: str(n) for name, n in self.limits.items()}}
+        values |= {"webhook_secret": f'"{self.webhook_secret}"'} if self.webhook_secret else {}
         return f'[keys."{self.name}"]\n' + "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
@@ -191,12 +213,14 @@ def _stored(where: str, name: str, table: dict[str, Any]) -> Stored:
         try:
             _ENTRIES[entry](value)
         except ValueError as expected:
-            raise ConfigError(f"{where}.{entry}: expected {expected}, found {_shown(value)}") from None
+            found = "something else" if entry == "webhook_secret" else _shown(value)
+            raise ConfigError(f"{where}.{entry}: expected {expected}, found {found}") from None
     for entry, needed in (("sha256", _HASH_EXPECTED), ("created", _TIME_EXPECTED)):
         if entry not in table:
             raise ConfigError(f"{where}.{entry}: expected {needed}, found nothing")
     limits = {window: table[window] for window in _WINDOWS if window in table}
-    return Stored(name, table["sha256"], table["created"], table.get("disabled", False), limits)
+    secret = table.get("webhook_secret", "")
+    return Stored(name, table["sha256"], table["created"], table.get("disabled", False), limits, secret)
 
 
 _HASH_EXPECTED = "the key's SHA-256 in 64 hexadecimal digits"
@@ -223,6 +247,7 @@ _ENTRIES: dict[str, Callable[[Any], object]] = {
     "sha256": _check_hash,
     "created": _check_time,
     "disabled": _check_truth,
+    "webhook_secret": webhook_secret.check,
     **{window: partial(whole_number, LimitsConfig, window) for window in _WINDOWS},
 }
 

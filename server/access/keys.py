@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiofiles
@@ -18,7 +18,7 @@ import aiofiles.os
 
 from ..config import ConfigError, LimitsConfig
 from ..errors import KeyDisabled, Unauthorized
-from . import key_file
+from . import key_file, webhook_secret
 from .key_file import ENVIRONMENT, hashed
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Key:
     name: str
     limits: LimitsConfig
     disabled: bool = False
+    webhook_secret: str = field(default="", repr=False, compare=False)  # webhooks are signed with it; empty is none
 
 
 class Keys:
@@ -55,13 +56,14 @@ class Keys:
         defaults: LimitsConfig,
         *,
         environment_key: str | None = None,
+        environment_secret: str = "",
         extra: Mapping[str, Key] | None = None,
     ) -> None:
         self._path = path
         self._defaults = defaults
         self._fixed = {hashed(plain): key for plain, key in (extra or {}).items()}
         if environment_key and environment_key.strip():
-            self._fixed[hashed(environment_key.strip())] = Key(ENVIRONMENT, defaults)
+            self._fixed[hashed(environment_key.strip())] = Key(ENVIRONMENT, defaults, False, environment_secret)
         self._by_hash, self._limits = dict(self._fixed), _limits(self._fixed)
         self._stamp: Stamp = None
         self.listeners: list[Callable[[], None]] = []
@@ -88,6 +90,10 @@ class Keys:
     def limits_of(self, name: str) -> LimitsConfig:
         """The limits of the key of that name; the defaults if there is none any more."""
         return self._limits.get(name, self._defaults)
+
+    def webhook_secret_of(self, name: str) -> str:
+        """The secret of the key of that name, disabled or not; empty if there is none."""
+        return next((key.webhook_secret for key in self._by_hash.values() if key.name == name), "")
 
     async def load(self) -> None:
         """Read the file. Raises ConfigError, and then keeps the keys it had."""
@@ -119,7 +125,7 @@ class Keys:
                 log.info("keys read anew: %d in all", len(self._by_hash))
 
     def _key(self, stored: key_file.Stored) -> Key:
-        return Key(stored.name, replace(self._defaults, **stored.limits), stored.disabled)
+        return Key(stored.name, replace(self._defaults, **stored.limits), stored.disabled, stored.webhook_secret)
 
     async def _look(self) -> Stamp:
         try:
@@ -148,3 +154,13 @@ def environment_key(value: str | None) -> str | None:
             "One to use: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
         )
     return key
+
+
+def environment_secret(value: str | None) -> str:
+    """The webhook secret in the environment variable YTMP3D_WEBHOOK_SECRET; empty is none. Raises ConfigError."""
+    if secret := (value or "").strip():
+        try:
+            webhook_secret.check(secret)
+        except ValueError as expected:
+            raise ConfigError(f"YTMP3D_WEBHOOK_SECRET: expected {expected}, found something else") from None
+    return secret

@@ -1,4 +1,7 @@
-"""The commands: `serve`, `demo`, `keys`, `doctor`, `update`. Exit status 2 asks the operator to change something."""
+"""The commands: `serve`, `demo`, `keys`, `webhooks`, `doctor`, `update`.
+
+Exit status 2 asks the operator to change something.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_numb
 from ..config_file import load
 from ..installation import program
 from ..printable import printable
-from . import demo, doctor, keys, offline_mode, serve, streams, update, version
+from . import demo, doctor, keys, offline_mode, serve, streams, update, version, webhooks
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("name")
     for name, meaning in keys.LIMITS.items():
         action.add_argument(f"--{name.replace('_', '-')}", type=partial(_new_limit, name), metavar="N", help=meaning)
+    action = actions.add_parser("secret", help="make a secret that signs a key's webhooks, and show it once")
+    action.add_argument("name")
+    action.add_argument("--renew", action="store_true", help="replace the one it has")
     for name, meaning in (
         ("disable", "refuse a key from now on"),
         ("enable", "accept it again"),
@@ -59,6 +65,14 @@ def parser() -> argparse.ArgumentParser:
     ):
         actions.add_parser(name, help=meaning).add_argument("name")
     one.set_defaults(run=_keys)
+
+    one = commands.add_parser("webhooks", help="list webhooks that are not delivered yet, and try them at once")
+    _config_option(one)
+    actions = one.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="list what is not delivered, and why")
+    action = actions.add_parser("retry", help="try deliveries at once, also those that were given up; without ID all")
+    action.add_argument("ids", nargs="*", metavar="ID")
+    one.set_defaults(run=lambda arguments: webhooks.run(arguments, _load(arguments)))
 
     one = commands.add_parser("doctor", help="check everything a server needs, with the fix for each problem")
     _config_option(one)

@@ -23,9 +23,10 @@ LIMITS = {
 }
 #: The message after each `keys` command.
 DONE = {
-    "create": "This is the only time the key is shown. A running server accepts it within two seconds.",
+    "create": "This is the only time the two are shown. A running server accepts it within two seconds.",
     "set": 'Changed the limits of "{}". A running server keeps to them within two seconds.',
     "disable": 'Disabled "{}". A running server refuses it within two seconds.',
+    "secret": 'Shown only now. A running server signs the webhooks of "{}" with it within two seconds.',
     "enable": 'Enabled "{}". A running server accepts it within two seconds.',
     "delete": 'Deleted "{}". A running server refuses it within two seconds; its conversions stay until they expire.',
 }
@@ -42,9 +43,12 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
             if streams.is_lost():
                 key_file.delete(path, arguments.name)
                 raise ConfigError("the key was not made, since it could not be shown")
+            print(f"Its webhooks are signed with {key_file.secret_of(path, arguments.name)}", file=sys.stderr)
         elif arguments.action == "list":
             _list(config)
             return 0
+        elif arguments.action == "secret":
+            print(key_file.make_secret(path, arguments.name, renew=arguments.renew), flush=True)
         elif arguments.action == "set":
             changes = {name: number or None for name in LIMITS if (number := getattr(arguments, name)) is not None}
             key_file.set_limits(path, arguments.name, changes)

@@ -17,7 +17,7 @@ from ..config import Config, ConfigError, ExitConfig, YtdlpConfig
 from ..logs import logging_to_stderr
 from ..media import ffmpeg, ytdlp
 from ..offline import offline_youtube
-from ..offline.keys import RESERVED_KEYS, offline_faults
+from ..offline.keys import RESERVED_KEYS, WEBHOOK_SECRET, offline_faults
 from . import serve, signals
 from .serve import Server
 
@@ -41,6 +41,9 @@ async def _offline(config: Config, port_file: Path | None, folder: Path | None, 
                 "Add --allow-remote if a client elsewhere (in a container, say) must reach it"
             )
         print("warning: anybody who reaches this address can use this server: its keys are public", file=sys.stderr)
+    if not allow_remote:  # a client's tests receive webhooks on this machine
+        hosts = (*config.server.webhook_hosts, "localhost", "127.0.0.1", "[::1]")
+        config = dataclasses.replace(config, server=dataclasses.replace(config.server, webhook_hosts=hosts))
     async with offline_server(config, folder) as server:
         about = "for the offline videos; more keys and videos are in /docs"
         return await serve.until_stopped(server, port_file, serve.banner(server, EXAMPLE_KEY, about, in_link=True))
@@ -76,7 +79,7 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
                     exits=tuple(ExitConfig(one.name, source_address=one.source_address) for one in config.ytdlp.exits),
                 ),
             )
-            keys = {EXAMPLE_KEY: Key("example", config.limits), **RESERVED_KEYS}
+            keys = {EXAMPLE_KEY: Key("example", config.limits, webhook_secret=WEBHOOK_SECRET), **RESERVED_KEYS}
             async with serve.running(config, keys=keys, middlewares=[offline_faults()]) as server:
                 yield server
 

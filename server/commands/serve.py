@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from ..access import key_file
-from ..access.keys import Key, Keys, environment_key
+from ..access.keys import Key, Keys, environment_key, environment_secret
 from ..app import create_app
 from ..config import Config, ConfigError
 from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
@@ -44,6 +44,7 @@ def online(config: Config, *, port_file: Path | None = None) -> int:
 
 async def _online(config: Config, port_file: Path | None) -> int:
     of_environment = environment_key(os.environ.get("YTMP3D_KEY"))
+    environment_secret(os.environ.get("YTMP3D_WEBHOOK_SECRET"))
     await asyncio.to_thread(ytdlp.check_cookies, config)
     stored = Keys(config.keys_file, config.limits, environment_key=of_environment)
     await stored.load()

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from .. import errors
 from ..config import JobsConfig
 from ..gate import AlwaysOpen, Gate
-from ..jobs import Artifact, Conversion, Job, Order, Recipe, Status, new_id, utc_now
+from ..jobs import Artifact, Conversion, Job, Order, Recipe, Status, Webhook, new_id, utc_now
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
 from ..storage.state import Record, Rows, State
@@ -71,6 +71,10 @@ class Engine:
         self.bound_of: Callable[[str], int] = lambda owner: 0
         #: Called with each finished file: at a job's end, and at a start with all that are kept.
         self.on_artifact: Callable[[Artifact], None] = lambda artifact: None
+        #: Raises QueueFull if the key may not have so many more webhooks, those of its running conversions included.
+        self.check_webhooks: Callable[[str, int], None] = lambda owner, count: None
+        #: Called with each conversion that has ended and names a webhook. `webhook_taken` must follow.
+        self.on_end: Callable[[Conversion], None] = lambda conversion: None
         self.queue = FairQueue(self.table.queue_changed, self._may_start)
         self.retention = Retention(self.table, settings.keep_hours * 3600.0)
         self._gate = StorageGate(gate or AlwaysOpen(), artifacts)
@@ -83,20 +87,23 @@ class Engine:
         self._room = True
 
     async def submit(
-        self, owner: str, wanted: Sequence[Order], *, origin: str = "-", most_a_day: int = 0
+        self, owner: str, wanted: Sequence[Order], *, origin: str = "-", most_a_day: int = 0, base_url: str = ""
     ) -> list[Conversion]:
         """Accept all of `wanted` or nothing, in their order, on disk before this returns.
 
         `origin` is the id of the request, which the log names beside every stage of the work it began. `most_a_day` is
-        the owner's quota, 0 for none. Raises QuotaExceeded, ShuttingDown, QueueFull or StorageFull.
+        the owner's quota, 0 for none.
+        `base_url` is what the links in webhooks begin with. Raises QuotaExceeded, ShuttingDown, QueueFull or
+        StorageFull.
         """
         recipes = [order.recipe for order in wanted]
         kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]
         await self.expire_damaged(kept)
         self.use.check_quota(owner, most_a_day, len(wanted))
+        self._make_room_for_webhooks(owner, wanted)
         self._make_place(owner, recipes)
         new = len(set(recipes) - self._jobs.keys())
-        accepted = [self._accept(owner, order, origin) for order in wanted]
+        accepted = [self._accept(owner, order, origin, base_url) for order in wanted]
         done = [conversion for conversion in accepted if conversion.finished]
         day = self.use.count(owner, conversions=len(accepted))
         self.use.write()
@@ -124,6 +131,7 @@ class Engine:
         self._metrics.ended(Status.COMPLETED, "", len(done))
         for conversion in done:
             self._count_audio(conversion)
+            self._tell_end(conversion)
         for conversion in accepted:
             # A job that pauses will queue all its sharers by itself. While the server stops, only the state keeps
             # the conversion, for the next start.
@@ -132,6 +140,11 @@ class Engine:
                 self.queue.push(conversion)
             self.table.changed(conversion)
         return accepted
+
+    def _make_room_for_webhooks(self, owner: str, wanted: Sequence[Order]) -> None:
+        if new := sum(bool(order.webhook_url) for order in wanted):
+            running = sum(conversion.webhook is not None for conversion in self.table.unfinished(owner))
+            self.check_webhooks(owner, running + new)
 
     def _make_place(self, owner: str, recipes: Sequence[Recipe]) -> None:
         """Check that there is room for all; in a full table, forget as many old ones. Raises as `submit` does."""
@@ -152,12 +165,13 @@ class Engine:
         if (excess := len(self.table) + len(recipes) - self._settings.keep_conversions) > 0:
             self._expire(self.retention.oldest_finished(excess))
 
-    def _accept(self, owner: str, order: Order, origin: str) -> Conversion:
+    def _accept(self, owner: str, order: Order, origin: str, base_url: str) -> Conversion:
         recipe = order.recipe
         job = self._jobs.get(recipe)
         if job is None:
             job = self._jobs[recipe] = Job(recipe, origin=origin, on_change=self.table.changed)
         conversion = Conversion(new_id(), owner, order.quality, utc_now(), job)
+        conversion.webhook = Webhook(order.webhook_url, base_url) if order.webhook_url else None
         job.join(conversion)
         self.table.enter(conversion)
         if conversion.finished:
@@ -296,7 +310,10 @@ class Engine:
         self._record(job)
 
     def _record(self, job: Job) -> None:
-        self._state.note(records.TABLE, records.of(job.sharers))
+        self._record_all(job.sharers)
+
+    def _record_all(self, conversions: Iterable[Conversion]) -> None:
+        self._state.note(records.TABLE, records.of(conversions))
 
     def _end(self, job: Job, outcome: Artifact | errors.JobError) -> None:
         if isinstance(outcome, errors.JobError):
@@ -325,6 +342,20 @@ class Engine:
             self._count_audio(conversion)
         self.table.note_finished(conversion)
         self.retention.keep(conversion)
+        self._tell_end(conversion)
+
+    def _tell_end(self, conversion: Conversion) -> None:
+        """Have an end told to the receiver that the request named. What its owner cancelled is not told."""
+        if conversion.status is Status.CANCELLED:
+            conversion.webhook = None
+        elif conversion.webhook:
+            self.on_end(conversion)
+
+    def webhook_taken(self, conversion: Conversion) -> None:
+        """Let the next commit say that somebody else tells this conversion's end from now on."""
+        conversion.webhook = None
+        if conversion in self.table:
+            self._record_all([conversion])
 
     def _forget(self, conversion: Conversion) -> None:
         """Remove the conversion from the table. If it was its job's last sharer, remove the file or stop the work."""
@@ -420,6 +451,9 @@ class Engine:
                 self.on_artifact(artifact)
             else:
                 await self._artifacts.remove(artifact)
+        for conversion in conversions:
+            if conversion.finished:
+                self._tell_end(conversion)
         for job in list(self._jobs.values()):
             if job.artifact is None and job.interrupted >= records.MAX_INTERRUPTIONS:
                 log.warning("%s ended the server %d times and is given up", job, job.interrupted)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import errors, levels, naming, stored
 from ..clip import Clip
-from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status
+from ..jobs import Artifact, Conversion, Job, Media, Quality, Recipe, Status, Webhook
 from ..storage.state import Record
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ def _record(conversion: Conversion) -> Record:
             record[name] = moment.isoformat()
     if conversion.name:
         record["name"] = conversion.name
+    if conversion.webhook:
+        record["webhook"] = conversion.webhook._asdict()
     if conversion.status is Status.COMPLETED and job.artifact:
         record["artifact"] = job.artifact.path.name
     elif conversion.finished:
@@ -132,6 +134,9 @@ def _conversion(key: str, record: Record) -> tuple[Conversion, Status]:
         if name in record:
             setattr(conversion, name, stored.moment(record[name]))
     conversion.name = naming.safe(stored.text(record.get("name", "")), _LONGEST_NAME)
+    if "webhook" in record:
+        url, base_url = record["webhook"]["url"], record["webhook"]["base_url"]
+        conversion.webhook = Webhook(stored.text(url), stored.text(base_url))
     if status is Status.COMPLETED:
         stored.text(record["artifact"])
     elif status in (Status.FAILED, Status.CANCELLED):

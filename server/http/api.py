@@ -42,9 +42,9 @@ async def convert(request: web.Request) -> web.Response:
     """`POST /convert`"""
     key = admit(request)
     raw = await request_body.read(request)
-    wanted = await request_body.understood(raw, request_body.single)
+    wanted = await request_body.understood(raw, functools.partial(request_body.single, webhook_hosts=_hosts(request)))
     base = base_url(request)
-    (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted)
+    (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted, base)
     await _wait_if_preferred(request, conversion)
     return as_json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
@@ -54,9 +54,11 @@ async def batch_convert(request: web.Request) -> web.Response:
     key = admit(request)
     raw = await request_body.read(request)
     most = request.app[CONFIG].jobs.max_batch
-    wanted = await request_body.understood(raw, functools.partial(request_body.batch, most=most))
+    wanted = await request_body.understood(
+        raw, functools.partial(request_body.batch, most=most, webhook_hosts=_hosts(request))
+    )
     base = base_url(request)
-    conversions = await _submit(request, key, b"batch\0" + raw, wanted)
+    conversions = await _submit(request, key, b"batch\0" + raw, wanted, base)
     archive = await request.app[ARCHIVES].create(key.name, conversions, DEFAULT_NAME)
     link = json.dumps(archive_url(archive, base)).encode()
     return as_json(b'{"jobs":[' + _list(request, conversions, base) + b'],"archive_url":' + link + b"}")
@@ -122,13 +124,23 @@ def own(request: web.Request, key: Key) -> Conversion:
     return conversion
 
 
-async def _submit(request: web.Request, key: Key, fingerprint: bytes, wanted: list[Order]) -> list[Conversion]:
+def _hosts(request: web.Request) -> tuple[str, ...]:
+    return request.app[CONFIG].server.webhook_hosts
+
+
+async def _submit(
+    request: web.Request, key: Key, fingerprint: bytes, wanted: list[Order], base: str
+) -> list[Conversion]:
+    if any(order.webhook_url for order in wanted) and not key.webhook_secret:
+        raise errors.InvalidOption(
+            'This key has no secret to sign webhooks with. Tell the owner: "ytmp3d keys secret NAME" makes one.'
+        )
     engine, origin, quota = request.app[ENGINE], request[REQUEST_ID], key.limits.conversions_per_day
     return await request.app[IDEMPOTENCY].once(
         key.name,
         request.headers.get("Idempotency-Key"),
         fingerprint,
-        lambda: engine.submit(key.name, wanted, origin=origin, most_a_day=quota),
+        lambda: engine.submit(key.name, wanted, origin=origin, most_a_day=quota, base_url=base),
     )
 
 

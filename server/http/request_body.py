@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
 
 from .. import errors, youtube_url
+from ..clip import Clip
 from ..jobs import Order, Quality
-from .request_options import clip, kind, loudness
+from .request_options import clip, kind, loudness, webhook_url
 
 #: Largest body, in bytes: a batch of 50 long links is far below.
 MAX_BYTES = 256 * 1024
@@ -67,14 +68,14 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def single(fields: dict[str, Any]) -> list[Order]:
+def single(fields: dict[str, Any], *, webhook_hosts: Collection[str] = ()) -> list[Order]:
     """The requested video. Raises InvalidRequest, InvalidUrl, InvalidQuality or InvalidOption."""
     if fields.get("url") is None:
         raise errors.InvalidRequest('"url" is missing: a YouTube video URL.')
-    return [Order(_video_id(fields["url"], '"url"'), _quality(fields), clip(fields), loudness(fields))]
+    return [Order(_video_id(fields["url"], '"url"'), *_options(fields, webhook_hosts))]
 
 
-def batch(fields: dict[str, Any], *, most: int) -> list[Order]:
+def batch(fields: dict[str, Any], *, most: int, webhook_hosts: Collection[str] = ()) -> list[Order]:
     """The requested videos, in their order.
 
     Raises InvalidRequest, BatchEmpty, BatchTooLarge, InvalidQuality, InvalidOption, or InvalidUrl for all at once.
@@ -100,8 +101,13 @@ def batch(fields: dict[str, Any], *, most: int) -> list[Order]:
             (type(error) for error in problems if isinstance(error, errors.InvalidRequest)), errors.InvalidUrl
         )
         raise refuse(" ".join(error.message for error in problems))
-    options = _quality(fields), clip(fields), loudness(fields)
+    options = _options(fields, webhook_hosts)
     return [Order(video_id, *options) for video_id in ids]
+
+
+def _options(fields: dict[str, Any], hosts: Collection[str]) -> tuple[Quality, Clip | None, float | None, str]:
+    """As an order has them. `hosts` are those that the owner allows webhooks to."""
+    return _quality(fields), clip(fields), loudness(fields), webhook_url(fields, hosts)
 
 
 def _quality(fields: dict[str, Any]) -> Quality:

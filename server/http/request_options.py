@@ -1,12 +1,17 @@
-"""What a request may ask for beside a video and a quality: clip and loudness. Pure functions over the body's fields."""
+"""What a request may ask for beside a video and a quality: clip, loudness and webhook.
+
+Pure functions over the body's fields.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from .. import errors, levels
 from ..clip import LONGEST, SHORTEST, Clip, clock, milliseconds
+from ..webhooks import address
 
 #: `m:ss`, `h:mm:ss` or seconds, each also with a fraction. The description has the same pattern.
 TIME = re.compile(r"^(?:(?:[0-9]{1,2}:[0-5][0-9]|[0-9]{1,4}):[0-5][0-9]|[0-9]{1,6})(?:\.[0-9]{1,9})?$")
@@ -37,6 +42,23 @@ def loudness(fields: dict[str, Any]) -> float | None:
             f'"loudness" must be from {levels.QUIETEST:g} to {levels.LOUDEST:g} LUFS, such as -14.'
         )
     return levels.rounded(value)
+
+
+def webhook_url(fields: dict[str, Any], allowed: Collection[str]) -> str:
+    """Where the end is told; empty for nowhere. `allowed` are the owner's hosts.
+
+    Raises InvalidRequest or InvalidOption.
+    """
+    value = fields.get("webhook_url")
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise errors.InvalidRequest(f'"webhook_url" must be a string, not {kind(value)}.')
+    try:
+        address.check(value, allowed)
+    except ValueError as error:
+        raise errors.InvalidOption(f'"webhook_url" must be an https address that anybody can reach: {error}.') from None
+    return value
 
 
 def _time(fields: dict[str, Any], name: str) -> int | None:

@@ -9,7 +9,6 @@ the own network, so no name leads there. curl_cffi (`--impersonate`) has sockets
 from __future__ import annotations
 
 import functools
-import ipaddress
 import socket
 import sys
 import urllib.parse
@@ -23,6 +22,8 @@ from yt_dlp.networking import Request
 from yt_dlp.networking._helper import get_redirect_method
 from yt_dlp.networking.exceptions import HTTPError, RequestError
 
+from ..networks import is_in_own_network
+
 #: YouTube's sites, and those of Google's that its pages, media and pictures are on; each with all below it.
 SITES = (
     *("youtube.com", "youtu.be", "youtube-nocookie.com", "googlevideo.com", "ytimg.com", "ggpht.com"),
@@ -30,18 +31,7 @@ SITES = (
 )
 #: Where a provider of PO tokens listens by itself (bgutil's default), once a plugin is there that may ask it.
 PROVIDER = "http://127.0.0.1:4416"
-#: Networks that no public name leads to.
-_OWN_NETWORKS = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-            *("192.168.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
-        ),
-    )
-)
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 class OtherHost(RequestError):  # type: ignore[misc]  # yt-dlp is untyped
@@ -74,17 +64,6 @@ class Hosts:
                 continue
             found |= {(str(address[0]), int(address[1])) for *_, address in resolved}
         return found
-
-
-def is_in_own_network(address: str) -> bool:
-    """Whether `address`, in numbers, is this machine's or in a network that is not public."""
-    number = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(number, ipaddress.IPv6Address):
-        inner = number.ipv4_mapped or number.sixtofour
-        if number in _NAT64:
-            inner = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
-        number = inner or number
-    return any(number.version == network.version and number in network for network in _OWN_NETWORKS)
 
 
 def guard(hosts: Hosts, *, proxy: str | None) -> None:

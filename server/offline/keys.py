@@ -24,6 +24,8 @@ FAIL_EVERY = 3
 #: Seconds added to every answer of the slow key.
 LATENCY = 2.0
 
+#: What the webhooks of every key in offline mode are signed with; it is as public as the keys.
+WEBHOOK_SECRET = "whsec_eXRtcDNkIG9mZmxpbmUgbW9kZTogbm8gc2VjcmV0IQ=="  # noqa: S105  # on purpose
 _PUBLISHED = LimitsConfig(100, 1000, 10_000)
 _UNLIMITED = LimitsConfig(*(1_000_000_000,) * 3)
 _TINY_QUOTA = replace(_UNLIMITED, conversions_per_day=3)
@@ -47,7 +49,7 @@ TABLE = (
     ReservedKey("test-failing", _UNLIMITED, f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved."),
     ReservedKey("test-slow", _UNLIMITED, f"Every answer comes {LATENCY:g} seconds late."),
 )
-RESERVED_KEYS = {one.key: Key(one.key, one.limits, disabled=one.disabled) for one in TABLE}
+RESERVED_KEYS = {one.key: Key(one.key, one.limits, one.disabled, WEBHOOK_SECRET) for one in TABLE}
 
 
 def offline_faults() -> Middleware:

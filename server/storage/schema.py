@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 #: The tables with (id, record) rows.
-TABLES = ("conversions", "daily_use", "archives")
+TABLES = ("conversions", "daily_use", "archives", "webhooks")
 #: Bytes of the write-ahead log that outlive a checkpoint; rewriting them is faster than letting the file grow again.
 _WAL_KEPT = 16 << 20
 
@@ -28,8 +28,12 @@ def _add_archives(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE archives (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)")
 
 
+def _add_webhooks(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE webhooks (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)")
+
+
 #: The function at index N migrates version N to N + 1.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_use, _add_archives)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_use, _add_archives, _add_webhooks)
 
 
 def configure(connection: sqlite3.Connection, *, syncs: bool = True) -> None:

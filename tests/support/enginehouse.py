@@ -76,6 +76,8 @@ class EngineHouse:
             metrics=Metrics(),
         )
         self._listen(self.engine)
+        for table in ("archives", "webhooks"):
+            self.state.written_anew_from(table, list)
         self.engine.use.restore(rows[use.TABLE])
         await self.engine.restore(rows[records.TABLE], found)
         self._background = asyncio.create_task(self.engine.run_forever())

@@ -27,6 +27,7 @@ VOCABULARY = {
     "filesystems": set(),
     "gate": {"errors", "jobs"},
     "naming": {"jobs"},
+    "networks": set(),
     "metrics": {"jobs"},
     "youtube_url": {"errors"},
 }
@@ -36,13 +37,14 @@ IMPORT_RULES: dict[str, set[str]] = {
     "storage": set(),
     "media": {"storage"},
     "conversions": {"storage"},
-    "http": {"access", "conversions", "media", "storage"},
+    "webhooks": {"storage"},
+    "http": {"access", "conversions", "media", "storage", "webhooks"},
     "offline": {"access", "http", "media"},
-    "app": {"access", "conversions", "http", "media", "storage"},
-    "commands": {"access", "app", "conversions", "http", "media", "offline", "storage"},
+    "app": {"access", "conversions", "http", "media", "storage", "webhooks"},
+    "commands": {"access", "app", "conversions", "http", "media", "offline", "storage", "webhooks"},
 }
 #: Only these packages may import aiohttp.
-HTTP_PACKAGES = {"http", "offline", "app", "commands"}
+HTTP_PACKAGES = {"http", "webhooks", "offline", "app", "commands"}
 #: Who may start processes. The last two run in processes of their own, which `media.forking` starts.
 STARTING = ("media.process", "media.forking", "media.forkserver", "media.tool_child")
 #: What starts processes or forks.

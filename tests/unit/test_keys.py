@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from support.waiting import SOON, eventually
 
-from server.access import key_file
+from server.access import key_file, webhook_secret
 from server.access import keys as keys_module
-from server.access.keys import Key, Keys, environment_key
+from server.access.keys import Key, Keys, environment_key, environment_secret
 from server.config import ConfigError, LimitsConfig
 from server.errors import KeyDisabled, Unauthorized
 
@@ -26,7 +26,7 @@ DEFAULTS = LimitsConfig(100, 1000, 10_000)
 HASH = "a" * 64
 NAME = 'expected a name of its own with 1 to 64 letters of any script, digits, . _ -, but not "env"'
 LIMIT = "a whole number from 1 to 1000000000"
-ENTRIES = "sha256, created, disabled, per_minute, per_hour, per_day, conversions_per_day, concurrent"
+ENTRIES = "sha256, created, disabled, webhook_secret, per_minute, per_hour, per_day, conversions_per_day, concurrent"
 TABLE = f'sha256 = "{HASH}"\ncreated = 2026-01-31T12:00:00Z\n'
 
 
@@ -292,7 +292,40 @@ def test_the_file_holds_one_table_a_key_with_only_the_limits_of_its_own(path: Pa
     key_file.create(path, "a.b-c_9", {"per_hour": 5})
     tables = tomllib.loads(path.read_text())["keys"]
     assert list(tables) == ["a.b-c_9"]
-    assert list(tables["a.b-c_9"]) == ["sha256", "created", "disabled", "per_hour"]
+    assert list(tables["a.b-c_9"]) == ["sha256", "created", "disabled", "per_hour", "webhook_secret"]
+
+
+async def test_a_webhook_secret_is_made_with_the_key_and_renewed_only_if_asked(path: Path) -> None:
+    key_file.create(path, "app", {})
+    first = key_file.secret_of(path, "app")
+    assert (await loaded(path)).webhook_secret_of("app") == first
+    with pytest.raises(ValueError, match="--renew"):
+        key_file.make_secret(path, "app", renew=False)
+    second = key_file.make_secret(path, "app", renew=True)
+    assert second != first and key_file.secret_of(path, "app") == second
+    path.write_text(f"[keys.old]\n{TABLE}")
+    assert (await loaded(path)).webhook_secret_of("old") == ""
+    third = key_file.make_secret(path, "old", renew=False)
+    keys = await loaded(path)
+    assert keys.webhook_secret_of("old") == third and keys.webhook_secret_of("nobody") == ""
+    assert third not in repr(keys.authenticate) and third not in repr(Key("a", DEFAULTS, webhook_secret=third))
+
+
+async def test_a_broken_webhook_secret_is_not_shown(path: Path) -> None:
+    path.write_text(f'[keys.app]\n{TABLE}webhook_secret = "whsec_hidden"\n')
+    with pytest.raises(ConfigError, match="whsec_ and 24 to 64 bytes in Base64") as caught:
+        await loaded(path)
+    assert "hidden" not in str(caught.value)
+
+
+async def test_the_key_of_the_environment_has_the_secret_of_the_environment(path: Path) -> None:
+    secret = webhook_secret.new()
+    assert environment_secret(f" {secret} ") == secret and environment_secret(None) == ""
+    keys = Keys(path, DEFAULTS, environment_key="a-key-of-the-environment", environment_secret=secret)
+    assert keys.authenticate("Bearer a-key-of-the-environment").webhook_secret == secret
+    with pytest.raises(ConfigError, match="YTMP3D_WEBHOOK_SECRET") as caught:
+        environment_secret("whsec_hidden")
+    assert "hidden" not in str(caught.value)
 
 
 def test_the_files_are_readable_by_their_owner_only(path: Path) -> None:

@@ -14,7 +14,8 @@ import yt_dlp
 from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError
 
-from server.media.source_hosts import Hosts, OtherHost, is_in_own_network, named_in, redirected
+from server.media.source_hosts import Hosts, OtherHost, named_in, redirected
+from server.networks import is_in_own_network
 
 
 @pytest.mark.parametrize(
