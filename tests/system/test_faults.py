@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import io
 import random
 import signal
 import threading
 import time
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +41,8 @@ class Load:
         self.videos = [f"video-{number:05d}" for number in range(12)]
         self.acknowledged: dict[str, tuple[str, int]] = {}
         self.received: dict[str, bytes] = {}
+        self.archives: dict[str, list[str]] = {}
+        """The conversions of each archive whose link was given."""
 
     def client(self, gone: threading.Event) -> None:
         while not gone.is_set():
@@ -57,6 +61,7 @@ class Load:
         else:
             answer = self.server.request("POST", "/batch-convert", {"urls": urls, "quality": quality})
             jobs = answer.json["jobs"]
+            self.archives[answer.json["archive_url"]] = [job["conversion_id"] for job in jobs]
         assert answer.status == 200, answer.body
         for job, video in zip(jobs, videos, strict=True):
             self.acknowledged[job["conversion_id"]] = (video, BITRATES[quality])
@@ -94,6 +99,10 @@ def test_nothing_acknowledged_is_lost_to_kills_at_random_moments(new_server: New
     assert max(Counter(published).values()) == 1
     assert set(load.acknowledged.values()) <= set(published)
     assert server.staged() == []
+    for link, members in load.archives.items():
+        answer = server.request("GET", link[link.index("/static") :])
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+            assert [archive.read(name) for name in archive.namelist()] == [server.download(one) for one in members]
     for conversion_id, content in load.received.items():
         assert server.download(conversion_id) == content
         part = server.request("GET", f"/static/downloads/{conversion_id}.mp3", Range="bytes=1000-1999")
