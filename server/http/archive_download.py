@@ -124,8 +124,10 @@ class _Download:
             await response.prepare(self._request)
             skip = first
             for member in members:
-                skip = await self._send_member(response, made, member, skip)
-            await self._send(response, made.finalize(), skip)
+                if self._left:
+                    skip = await self._send_member(response, made, member, skip)
+            if self._left:
+                await self._send(response, made.finalize(), skip)
         await response.write_eof()
         return response
 
@@ -209,12 +211,12 @@ class _Download:
             if response.content_length is not None:
                 piece = piece[: self._left]
                 self._left -= len(piece)
-                if not piece:
-                    return 0
             await response.write(piece)
             await request.writer.drain()
             request.app[METRICS].bytes_served.inc(len(piece))
             request.app[ENGINE].use.count(self._about.owner, sent=len(piece))
+            if response.content_length is not None and not self._left:
+                break  # the range is whole; what would follow is not even read
         return skip
 
     def _next(self, pieces: Iterator[bytes]) -> bytes | None:
