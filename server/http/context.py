@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiohttp import web
 
@@ -17,6 +16,7 @@ from ..media.playlists import Playlists
 from ..media.readiness import Readiness
 from ..metrics import Metrics
 from ..storage.artifacts import Artifacts
+from .compressed import Asset
 from .connections import Connections
 from .idempotency import Idempotency
 from .long_answers import LongAnswers
@@ -36,7 +36,7 @@ READINESS = web.AppKey("readiness", Readiness)
 #: Set when an essential part has failed; the server then stops.
 BROKEN = web.AppKey("broken", asyncio.Event)
 #: The files of the page, by the name they are served under.
-ASSETS = web.AppKey[Mapping[str, Path]]("assets", Mapping)
+ASSETS = web.AppKey[Mapping[str, Asset]]("assets", Mapping)
 
 #: In a request: its id, the name of its key, and the headers that its handler adds to every answer.
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -7,18 +7,28 @@ from pathlib import Path
 from aiohttp import web
 
 from .. import errors
+from .compressed import Asset, compress, response
 from .context import ASSETS
 from .file_response import File, send
 
 _PACKAGE = Path(__file__).parent.parent
 #: The page's files: inside an installed package, beside `server/` in a checkout.
 STATIC = next(folder for folder in (_PACKAGE / "static", _PACKAGE.parent / "static") if folder.is_dir())
-_SERVED = (".html", ".js", ".css", ".json", ".svg", ".ico")
+#: What is served, by its media type. All of it is text but icons.
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".ico": "image/vnd.microsoft.icon",
+}
 
 
-def assets() -> dict[str, Path]:
+def assets() -> dict[str, Asset]:
     """The only files that are served from `static/`, whatever a path says. Blocking."""
-    return {file.name: file for file in STATIC.iterdir() if file.suffix in _SERVED and not file.name.startswith(".")}
+    served = (file for file in STATIC.iterdir() if file.suffix in _KINDS and not file.name.startswith("."))
+    return {file.name: Asset(file, compress(file)) for file in served}
 
 
 async def page(request: web.Request) -> web.StreamResponse:
@@ -48,7 +58,12 @@ async def asset(request: web.Request) -> web.StreamResponse:
 
 async def _asset(request: web.Request, name: str) -> web.StreamResponse:
     nothing = errors.NotFound("There is nothing at this address. GET /docs lists what there is.")
-    path = request.app[ASSETS].get(name)
-    if path is None:
+    asset = request.app[ASSETS].get(name)
+    if asset is None:
         raise nothing
-    return await send(request, File(path, headers={"Cache-Control": "no-cache"}, gone=nothing), download=False)
+    headers = {"Cache-Control": "no-cache", "Content-Type": _KINDS[asset.path.suffix]}
+    if asset.compressed:
+        headers["Vary"] = "Accept-Encoding"
+        if (answer := await response(request, asset.path, asset.compressed, headers)) is not None:
+            return answer
+    return await send(request, File(asset.path, headers=headers, gone=nothing), download=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -78,8 +79,13 @@ def offline_faults() -> Middleware:
 
 
 async def _description(request: web.Request) -> web.Response:
-    text = await asyncio.to_thread(request.app[ASSETS]["openapi.json"].read_text, "utf-8")
-    return web.json_response({**json.loads(text), "x-reserved": reserved()}, headers={"Cache-Control": "no-cache"})
+    text = await asyncio.to_thread(request.app[ASSETS]["openapi.json"].path.read_text, "utf-8")
+    content = json.dumps({**json.loads(text), "x-reserved": reserved()}).encode()
+    etag = hashlib.sha256(content).hexdigest()[:32]
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"'}
+    if any(one.value in (etag, "*") for one in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=content, headers=headers, content_type="application/json")
 
 
 def reserved() -> dict[str, list[dict[str, str]]]:

@@ -243,7 +243,8 @@ class Api:
     ) -> Answer:
         """`body` is sent as JSON, or as it is when it is bytes."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        head = CIMultiDict({**(bearer(key) if key else {}), **(headers or {})})
+        plain = {"Accept-Encoding": "identity"}  # aiohttp's client would ask for gzip
+        head = CIMultiDict({**plain, **(bearer(key) if key else {}), **(headers or {})})
         async with (
             asyncio.timeout(SOON),
             self.session.request(method, self.address(path), data=data, headers=head, allow_redirects=False) as got,

@@ -124,6 +124,14 @@ def test_every_answer_names_the_headers_of_its_status() -> None:
         assert ("WWW-Authenticate" in headers) == (status == "401"), (method, path, status)
 
 
+def test_every_answer_with_a_body_has_a_type() -> None:
+    for method, path, status, answer in answers():
+        for kind, media in answer.get("content", {}).items():
+            assert "*" not in kind and "schema" in media, (method, path, status)
+            if kind in ("audio/mpeg", "image/jpeg", "application/zip"):
+                assert media["schema"] == {"type": "string", "format": "binary"}, (method, path, status)
+
+
 def test_every_example_is_one() -> None:
     components = SPEC["components"]
     for _, _, operation in operations():
