@@ -33,9 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def made(server: ServerProcess) -> str:
-    """The id of a completed conversion, also of the video that the examples name."""
+    """The id of a completed conversion, also of the video that the examples name. One of the examples clears it."""
     conversion_id = server.convert("dQw4w9WgXcQ", "high")
     assert server.finished(conversion_id)["status"] == "completed"
     return conversion_id
