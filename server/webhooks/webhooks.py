@@ -32,6 +32,8 @@ MOST = 1000
 KEPT_SECONDS, KEPT = 7 * 86_400.0, 1000
 #: Seconds between two looks at the clock and at the owner's requests.
 _PERIOD = 1.0
+#: Seconds between two looks for what is too old.
+_FORGET_EVERY = 60.0
 _RETRY_AFTER = 60
 _NO_SECRET = "its key is gone, or has no webhook secret"  # noqa: S105  # a message
 
@@ -59,7 +61,7 @@ class Webhooks:
         self._clock = clock
         self._ended: deque[Conversion] = deque()
         self._wake = asyncio.Event()
-        self._look_at = 0.0  # by the loop's clock
+        self._look_at = self._forget_at = 0.0  # by the loop's clock
         self._attempts: set[asyncio.Task[None]] = set()
         self.waiting = Waiting()
         #: Called with a conversion whose delivery is there, in the step in which that is written.
@@ -125,6 +127,8 @@ class Webhooks:
         if (now := asyncio.get_running_loop().time()) >= self._look_at:
             self._look_at = now + _PERIOD
             self._retry(await asyncio.to_thread(requests.take, self._folder))
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_EVERY
             self._forget_old()
 
     async def _take_ended(self) -> None:

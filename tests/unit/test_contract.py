@@ -21,6 +21,8 @@ from server.config import Config, JobsConfig, LimitsConfig
 from server.http import api, events, request_body, request_options
 from server.jobs import Quality, Status
 from server.media import id3
+from server.offline import keys as offline_keys
+from server.webhooks import address, webhooks
 
 #: Where there is no operation that could document it.
 OF_NO_OPERATION = {"METHOD_NOT_ALLOWED"}
@@ -201,6 +203,9 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     for loudness in (SCHEMAS["Loudness"], SCHEMAS["Conversion"]["properties"]["loudness"]):
         assert (loudness["minimum"], loudness["maximum"]) == (levels.QUIETEST, levels.LOUDEST)
     assert SCHEMAS["VideoUrl"]["maxLength"] == youtube_url.MAX_LENGTH
+    assert SCHEMAS["WebhookUrl"]["maxLength"] == address.MAX_LENGTH
+    assert offline_keys.WEBHOOK_SECRET in SPEC["info"]["description"]
+    assert f"{webhooks.MOST:,} webhooks" in SPEC["x-error-codes"]["request"]["QUEUE_FULL"]["meaning"]
     assert SCHEMAS["Conversion"]["properties"]["chapters"]["maxItems"] == id3.MOST_CHAPTERS
     limit = next(one for one in SPEC["paths"]["/status"]["get"]["parameters"] if one.get("name") == "limit")["schema"]
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, api.MAX_PAGE, api.DEFAULT_PAGE)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import trustme
 from support.receiving import Received, receiving
 
 from server.access import webhook_secret
@@ -127,6 +130,23 @@ async def test_a_number_in_another_notation_leads_nowhere_either() -> None:
             with pytest.raises(NotDelivered):
                 await sender.post(f"https://{host}:{receiver.port}/", b"{}", {})
     assert not receiver.received
+
+
+async def test_https_needs_a_certificate_that_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with receiving(tls=context) as receiver:
+        url = f"https://127.0.0.1:{receiver.port}/hook"
+        async with Sender(("127.0.0.1",)) as sender:
+            with pytest.raises(NotDelivered, match=r"(?i)certificate"):
+                await sender.post(url, b"{}", {})
+        assert not receiver.received
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trusting)
+        async with Sender(("127.0.0.1",)) as sender:
+            await sender.post(url, b"{}", {})
+        assert receiver.paths == ["/hook"]
 
 
 async def test_a_host_that_the_owner_takes_back_gets_nothing_more() -> None:
