@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test test-long bench fuzz lint package audit clean
+.PHONY: demo run test test-long bench fuzz lint package generated audit clean
 
 demo: .venv/runtime
 	@$(BIN)/ytmp3d demo
@@ -31,6 +31,10 @@ lint: .venv/lint
 
 package: .venv/pip
 	$(BIN)/python -m tests.package
+
+# A client that openapi-python-client generates converts a link.
+generated: .venv/runtime
+	$(BIN)/python -m tests.generated
 
 # Information only: known weaknesses of what is installed.
 audit: .venv/runtime

@@ -1,0 +1,1 @@
+"""A client generated from the description converts a link; see `__main__.py`."""
