@@ -300,4 +300,4 @@ def test_no_order_of_things_breaks_a_promise() -> None:
 
 @pytest.mark.long
 def test_no_long_order_of_things_breaks_a_promise() -> None:
-    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=60, stateful_step_count=60, deadline=None))
+    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=25, stateful_step_count=50, deadline=None))

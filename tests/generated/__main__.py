@@ -1,11 +1,13 @@
-"""`python -m tests.generated`: generate a client from the description, and convert a link with it.
+"""`python -m tests.generated`: generate clients from the description, and convert a link with each.
 
-openapi-python-client makes the client, in an environment of its own, and an offline server answers it. A part of the
-description that the generator leaves out fails this.
+openapi-python-client makes one, in an environment of its own. openapi-typescript makes the types of the other, which
+is `client.ts`; Deno, which yt-dlp needs anyway, fetches it from npm, checks the types and runs the client. An offline
+server answers both. A part of the description that a generator leaves out fails this.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +46,7 @@ print(f"a generated client has converted {done.title!r}: {len(mp3)} bytes")
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ytmp3d-generated-") as name:
         folder = Path(name)
-        python = generate(folder)
+        python, typed = generate(folder), generate_types(folder)
         port_file = folder / "port"
         serve = [sys.executable, "-m", "server", "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
         with (folder / "log").open("wb") as log:
@@ -56,7 +58,9 @@ def main() -> int:
                     return 1
                 time.sleep(0.02)
             url = f"http://127.0.0.1:{port_file.read_text().strip()}"
-            return subprocess.run([python, "-c", PROGRAM, url], cwd=folder, timeout=TIMEOUT).returncode
+            for command in ([python, "-c", PROGRAM, url], [*typed, url]):
+                subprocess.run(command, cwd=folder, check=True, timeout=TIMEOUT)
+            return 0
         finally:
             server.terminate()
             server.wait(40)
@@ -74,6 +78,16 @@ def generate(folder: Path) -> str:
     command += ["--meta", "none", "--output-path", "generated", "--config", "settings.yaml", "--fail-on-warning"]
     subprocess.run(command, cwd=folder, check=True, timeout=TIMEOUT)
     return python
+
+
+def generate_types(folder: Path) -> list[str]:
+    """Make `types.ts` in `folder`. Returns the command that checks the types of `client.ts`, and runs it."""
+    deno = str(Path(sys.executable).with_name("deno"))
+    generator = [deno, "run", "--allow-all", "--quiet", "npm:openapi-typescript@7"]
+    description = str(ROOT / "static" / "openapi.json")
+    subprocess.run([*generator, description, "-o", "types.ts"], cwd=folder, check=True, timeout=TIMEOUT)
+    shutil.copy(Path(__file__).with_name("client.ts"), folder)
+    return [deno, "run", "--check", "--quiet", "--allow-net", "--allow-env", "client.ts"]
 
 
 if __name__ == "__main__":
