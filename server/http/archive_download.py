@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from pathlib import Path
 from aiohttp import HttpVersion11, web
 from zipstream.ng import ZipStream
 
-from .. import errors
+from .. import completion, errors
 from ..conversions.archives import Archive
 from ..jobs import Artifact, Conversion, Status
 from . import filename, tcp
@@ -200,24 +200,31 @@ class _Download:
                     return skip
             return await self._send(response, made.file(), skip)
 
-    async def _send(self, response: web.StreamResponse, pieces: Iterator[bytes], skip: int = 0) -> int:
+    async def _send(self, response: web.StreamResponse, pieces: Generator[bytes], skip: int = 0) -> int:
         """Send what comes, without the first `skip` bytes. A file that goes meanwhile cuts the connection."""
-        request = self._request
-        while (piece := await asyncio.to_thread(self._next, pieces)) is not None:
-            if skip >= len(piece):
-                skip -= len(piece)
-                continue
-            piece, skip = piece[skip:], 0
-            if response.content_length is not None:
-                piece = piece[: self._left]
-                self._left -= len(piece)
-            await response.write(piece)
-            await request.writer.drain()
-            request.app[METRICS].bytes_served.inc(len(piece))
-            request.app[ENGINE].use.count(self._about.owner, sent=len(piece))
-            if response.content_length is not None and not self._left:
-                break  # the range is whole; what would follow is not even read
+        try:
+            # A step is never left in the middle: what it reads from can be closed only after it.
+            while (piece := await completion.finished(asyncio.to_thread(self._next, pieces))) is not None:
+                if skip >= len(piece):
+                    skip -= len(piece)
+                    continue
+                await self._write(response, piece[skip:])
+                skip = 0
+                if response.content_length is not None and not self._left:
+                    break  # the range is whole; what would follow is not even read
+        finally:
+            pieces.close()  # and with it the file
         return skip
+
+    async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
+        """Return once the client has caught up."""
+        if response.content_length is not None:
+            piece = piece[: self._left]
+            self._left -= len(piece)
+        await response.write(piece)
+        await self._request.writer.drain()
+        self._request.app[METRICS].bytes_served.inc(len(piece))
+        self._request.app[ENGINE].use.count(self._about.owner, sent=len(piece))
 
     def _next(self, pieces: Iterator[bytes]) -> bytes | None:
         try:

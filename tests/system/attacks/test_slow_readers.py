@@ -16,6 +16,8 @@ RECEIVE_BUFFER = 4096
 STALL_TIMEOUT = 4.0
 #: Bytes of the server's own memory for each reader.
 MEMORY_EACH = 100_000
+#: The same for a reader of an archive, with the piece of a file that is not yet sent.
+ARCHIVE_MEMORY_EACH = 200_000
 
 pytestmark = [
     pytest.mark.long,
@@ -37,6 +39,29 @@ def asking(conversion_id: str) -> bytes:
 
 def readers_of(server: ServerProcess, name: bytes) -> int:
     return open_files(server.pid).count(name)
+
+
+def test_readers_of_an_archive_cost_little_and_are_cut(new_server: NewServer) -> None:
+    server = started(new_server, 4096)
+    body = {"urls": ["https://youtu.be/some-video-"], "quality": "high"}
+    batch = server.request("POST", "/batch-convert", body).json
+    server.finished(batch["jobs"][0]["conversion_id"])
+    path = batch["archive_url"].partition("/static")[2]
+    asked = f"GET /static{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    memory = attacks.memory(server.pid)
+    with (
+        attacks.watched(server) as seen,
+        attacks.connections(server, COUNT, asked, receive_buffer=RECEIVE_BUFFER) as opened,
+    ):
+        until(lambda: readers_of(server, b".mp3") >= COUNT / 2, 30, "they are served")
+        grown = attacks.memory(server.pid) - memory
+        took, conversion = attacks.converted(server, "good-client")
+        until(lambda: all(map(attacks.ended, opened)), 60, "all are cut")
+    print(f"good client {took:.2f} s, /healthz {seen}, memory +{grown >> 20} MiB")
+    assert conversion["status"] == "completed" and seen.failures == []
+    assert grown < COUNT * ARCHIVE_MEMORY_EACH
+    assert "Traceback" not in server.log
+    until(lambda: readers_of(server, b".mp3") == 0, 10, "their files are closed")
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["finished", "live"])
