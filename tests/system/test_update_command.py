@@ -117,11 +117,20 @@ def test_a_broken_release_is_put_back_to_the_last_byte(installed: Installed, fau
 def test_a_server_never_takes_a_release_that_is_put_back(installed: Installed, server: ServerProcess) -> None:
     environments.release(installed.wheels, NEWER, BROKEN["challenge"])
     with installed.start() as update:
-        while update.poll() is None:
+        while not ended(update):
             assert server.finished(server.convert("x-js-------"))["status"] == "completed"
             assert server.request("GET", "/readyz").json["versions"]["yt_dlp"] == OLD
             server.request("DELETE", "/status?status=completed")
         assert update.returncode == 1
+
+
+def ended(process: subprocess.Popen[str]) -> bool:
+    """Whether it has, within a second: conversions without a pause would only slow it down."""
+    try:
+        process.wait(1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 @pytest.mark.long
