@@ -26,6 +26,15 @@ class CaBundle:
             log.warning("%s was removed, and is written again", self.path)
             self._write()
 
+    def write(self) -> None:
+        """Write it at start, over the one of the last start if the disk has no room for both. Raises OSError."""
+        try:
+            self._write()
+        except OSError:
+            if not self.path.exists():
+                raise
+            self.path.write_bytes(self.content)
+
     def _write(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")  # a run may read the other one
@@ -43,7 +52,7 @@ def make_ca_bundle(ca_file: Path, path: Path) -> CaBundle:
     system = ssl.get_default_verify_paths().cafile
     authorities = Path(system).read_bytes() if system else b""  # some name authorities in comments, in any encoding
     bundle = CaBundle(path, authorities + b"\n" + extra.encode())
-    bundle._write()
+    bundle.write()
     return bundle
 
 
