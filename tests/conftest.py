@@ -51,9 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Twice the cores: a test of a whole server waits for more than half of its time."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Twice the cores: a test of a whole server waits for more than half of its time. The long ones wait even more."""
+    return (3 if config.option.markexpr == "long" else 2) * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
