@@ -183,7 +183,9 @@ class Current:
 
         `first` makes the first one; without it, there must be one.
         """
-        server = await asyncio.to_thread(self._taken, first) if first else self.started()
+        if self.server is None and first:
+            await asyncio.to_thread(self._begin, first)
+        server = self.started()
         try:
             return await make(server)
         except ForkServerEnded:
@@ -196,12 +198,11 @@ class Current:
             raise RuntimeError("no child can be forked before `preload`")
         return self.server
 
-    def _taken(self, first: Callable[[], ForkServer]) -> ForkServer:
+    def _begin(self, first: Callable[[], ForkServer]) -> None:
         """Blocks for a moment."""
         with self._lock:
             if self.server is None:
                 self.server = first()
-            return self.server
 
     def _healed(self, ended: ForkServer) -> ForkServer:
         """Another in place of one that has ended, if nobody else has started it yet. Blocks for a moment."""

@@ -161,7 +161,7 @@ class Lookout:
         bundle = self.ca_bundle.path if self.ca_bundle else None
         rules = {"most": most, **ytdlp.surroundings(folder, self.cache, bundle, copy)}
         try:
-            own = ytdlp.confinement_of(config, self.cache, bundle).with_folder(folder)
+            own = (await ytdlp.confinement_of(config, self.cache, bundle)).with_folder(folder)
             async with forking.fork(ytdlp.CHILD, "playlist", argv, link.url, rules, confinement=own) as child:
                 is_last = False
                 while not is_last:

@@ -11,13 +11,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from .. import completion
 from ..installation import CHECKOUT
 from . import environment
 from .forkserver import NICENESS as NICENESS
+
+C = TypeVar("C", bound="Child")
 
 #: A child's event is one line of JSON no longer than this, in bytes.
 LINE_BYTES = 1 << 20
@@ -36,13 +40,9 @@ class ChildFailed(Exception):
 
 @asynccontextmanager
 async def spawn(
-    argv: Sequence[str],
-    *,
-    stdin: int = asyncio.subprocess.DEVNULL,
-    niceness: int = NICENESS,
-    variables: Mapping[str, str] | None = None,
-) -> AsyncIterator[Spawned]:
-    """Start `argv` at low priority with pipes for stdout and stderr. Raises ChildFailed when it cannot be started.
+    argv: Sequence[str], *, niceness: int = NICENESS, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    """Start `argv` at low priority without input. Raises ChildFailed when it cannot be started.
 
     It leads a process group, all of which is killed when the block is left. Its environment is `variables`, or what any
     tool needs.
@@ -52,7 +52,7 @@ async def spawn(
         return Spawned(
             await asyncio.create_subprocess_exec(
                 *_nice(argv, niceness),
-                stdin=stdin,
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 process_group=0,
@@ -61,8 +61,23 @@ async def spawn(
             )
         )
 
+    async with running(argv, start()) as child:
+        yield child
+
+
+async def run(
+    argv: Sequence[str], *, timeout: float, niceness: int = NICENESS, variables: Mapping[str, str] | None = None
+) -> bytes:
+    """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
+    async with spawn(argv, niceness=niceness, variables=variables) as child:
+        return await output_of(argv, child, timeout)
+
+
+@asynccontextmanager
+async def running(argv: Sequence[str], start: Coroutine[Any, Any, C]) -> AsyncIterator[C]:
+    """The child that `start` starts, which has ended when the block is left. Raises ChildFailed if it cannot start."""
     try:
-        child = await completion.started(start(), Spawned.end)
+        child = await completion.started(start, lambda child: child.end())
     except OSError as error:
         raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
     try:
@@ -71,43 +86,17 @@ async def spawn(
         await completion.finished(child.end())
 
 
-async def run(
-    argv: Sequence[str],
-    *,
-    timeout: float,
-    stdin: bytes = b"",
-    niceness: int = NICENESS,
-    variables: Mapping[str, str] | None = None,
-) -> bytes:
-    """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
-    read_end, write_end = os.pipe()
+async def output_of(argv: Sequence[str], child: Child, timeout: float) -> bytes:
+    """What it prints until it ends. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
     try:
-        async with spawn(argv, stdin=read_end, niceness=niceness, variables=variables) as child:
-            os.close(read_end)
-            read_end = -1
-            feeder = asyncio.create_task(asyncio.to_thread(_feed, write_end, stdin), name=f"stdin of {child.pid}")
-            write_end = -1
-            try:
-                async with asyncio.timeout(timeout):
-                    output = await child.stdout.read()
-                    status = await child.wait()
-            except TimeoutError:
-                raise ChildFailed(f"{argv[0]} took longer than {timeout:g} s", stderr=child.stderr) from None
-            finally:
-                await child.end()
-                await feeder
-            if status:
-                raise ChildFailed(f"{argv[0]} ended with {status}", returncode=status, stderr=child.stderr)
-            return output
-    finally:
-        for descriptor in (read_end, write_end):
-            if descriptor >= 0:
-                os.close(descriptor)
-
-
-def _feed(descriptor: int, data: bytes) -> None:
-    with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as pipe:
-        pipe.write(data)
+        async with asyncio.timeout(timeout):
+            output = await child.stdout.read()
+            status = await child.wait()
+    except TimeoutError:
+        raise ChildFailed(f"{argv[0]} took longer than {timeout:g} s", stderr=child.stderr) from None
+    if status:
+        raise ChildFailed(f"{argv[0]} ended with {status}", returncode=status, stderr=child.stderr)
+    return output
 
 
 def _nice(argv: Sequence[str], niceness: int) -> list[str]:
@@ -132,57 +121,66 @@ def safe_import_path() -> dict[str, str]:
     return variables
 
 
-class Tail:
-    """Reads a stream to its end and keeps the last of it."""
+class Child(ABC):
+    """A running program. Its stderr is read all along and its end kept."""
 
-    def __init__(self, stream: asyncio.StreamReader) -> None:
-        self._kept = bytearray()
-        self._reading = asyncio.create_task(self._read(stream), name="stderr of a child")
+    def __init__(self, pid: int, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self._tail = bytearray()
+        self._reading = asyncio.create_task(self._read(stderr), name=f"stderr of {pid}")
 
     @property
-    def text(self) -> str:
-        return self._kept.decode(errors="replace").strip()
+    def stderr(self) -> str:
+        return self._tail.decode(errors="replace").strip()
 
-    async def whole(self) -> None:
+    async def wait(self) -> int:
+        """The exit status, negative for a signal, once the program ended and all its stderr was read."""
+        status = await self._ended()
         await self._reading
+        return status
 
-    async def close(self) -> None:
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+    async def end(self) -> None:
+        """Kill it, and its group if it leads one. Returns once it has ended."""
+        try:
+            await self._kill()
+        finally:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    @abstractmethod
+    async def _ended(self) -> int:
+        """The exit status."""
+
+    @abstractmethod
+    async def _kill(self) -> None:
+        """Kill it and let go of its pipes. Called again after the end, it does nothing."""
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(4096):
-            self._kept += chunk
-            del self._kept[:-TAIL_BYTES]
+            self._tail += chunk
+            del self._tail[:-TAIL_BYTES]
 
 
-class Spawned:
-    """A running child that the server started. Its stderr is read all along and its end kept."""
+class Spawned(Child):
+    """A child that the server itself started."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None or process.stderr is None:
             raise AssertionError("spawned without pipes")
-        self.pid = process.pid
-        self.stdout = process.stdout
+        super().__init__(process.pid, process.stdout, process.stderr)
         self._process = process
         self._killed = False
-        self._tail = Tail(process.stderr)
 
-    async def wait(self) -> int:
-        """The exit status, negative for a signal, once the child ended and all its stderr was read."""
-        status = await self._process.wait()
-        await self._tail.whole()
-        return status
+    async def _ended(self) -> int:
+        return await self._process.wait()
 
-    @property
-    def stderr(self) -> str:
-        return self._tail.text
-
-    async def end(self) -> None:
+    async def _kill(self) -> None:
+        if self._killed:
+            return
+        self._killed = True  # once it has ended, its number may become another's
         with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a group of zombies
-            if not self._killed:
-                self._killed = True  # once it has ended, its number may become another's
-                os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         # A grandchild could hold the pipes open, and in Python 3.11 `wait` would wait for that too: let go of them.
         # The whole transport may be closed only afterwards: it would take the exit status from asyncio's watcher.
         transport: asyncio.SubprocessTransport = self._process._transport  # type: ignore[attr-defined]
@@ -191,4 +189,3 @@ class Spawned:
                 pipe.close()
         await self._process.wait()
         transport.close()
-        await self._tail.close()

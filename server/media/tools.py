@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Pipe
 
-from .. import completion
-from . import environment
+from . import environment, process
 from .confinement import Confinement
 from .forked import Status, reading
 from .forking import Current, ForkServer
-from .process import ChildFailed, Tail, safe_import_path
+from .process import safe_import_path
 
 _CHILD = f"{__package__}.tool_child"
 _current = Current()
@@ -56,32 +55,18 @@ async def spawn(
             raise
         return Tool(pid, status, await reading(output), await reading(words), group is None, on_end=server.child_ended)
 
-    try:
-        tool = await completion.started(_current.start(make, _forkserver), Tool.end)
-    except OSError as error:
-        raise ChildFailed(f"{argv[0]} could not be started: {error.strerror}") from error
-    try:
+    async with process.running(argv, _current.start(make, _forkserver)) as tool:
         yield tool
-    finally:
-        await completion.finished(tool.end())
 
 
 async def run(argv: Sequence[str], confinement: Confinement, *, timeout: float) -> bytes:
     """The output of `argv`, which gets no input. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
     async with spawn(argv, confinement) as tool:
-        try:
-            async with asyncio.timeout(timeout):
-                output = await tool.stdout.read()
-                status = await tool.wait()
-        except TimeoutError:
-            raise ChildFailed(f"{argv[0]} took longer than {timeout:g} s", stderr=tool.stderr) from None
-    if status:
-        raise ChildFailed(f"{argv[0]} ended with {status}", returncode=status, stderr=tool.stderr)
-    return output
+        return await process.output_of(argv, tool, timeout)
 
 
-class Tool:
-    """A running program. Its stderr is read all along and its end kept."""
+class Tool(process.Child):
+    """A program that a forkserver's child became."""
 
     def __init__(
         self,
@@ -93,26 +78,16 @@ class Tool:
         on_end: Callable[[], None],
     ) -> None:
         """`on_end` is called once the program has ended and `end` is done."""
-        self.pid = pid
-        self.stdout = stdout[0]
+        super().__init__(pid, stdout[0], stderr[0])
         self._status = status
         self._links = stdout[1], stderr[1]
         self._leads_group = leads_group
-        self._tail = Tail(stderr[0])
         self._on_end: Callable[[], None] | None = on_end
 
-    async def wait(self) -> int:
-        """The exit status, negative for a signal, once the program ended and all its stderr was read."""
-        status = await self._status.wait()
-        await self._tail.whole()
-        return status
+    async def _ended(self) -> int:
+        return await self._status.wait()
 
-    @property
-    def stderr(self) -> str:
-        return self._tail.text
-
-    async def end(self) -> None:
-        """Kill the program, and its group if it leads one. Returns once it has ended."""
+    async def _kill(self) -> None:
         if self._on_end is None:
             return
         on_end, self._on_end = self._on_end, None
@@ -127,5 +102,4 @@ class Tool:
         try:
             await self._status.ended()
         finally:
-            await self._tail.close()
             on_end()

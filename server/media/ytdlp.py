@@ -108,9 +108,14 @@ class Versions:
         return ", ".join(parts) + (f"; plugins: {self.named_plugins}" if self.plugins else "; no plugins")
 
 
-def confinement_of(config: Config, cache: Path, ca_bundle: Path | None = None) -> Confinement:
-    """What a child may use, beside a folder of its own."""
-    return confinement.of_ytdlp(cache, config.ytdlp.args, ca_bundle=ca_bundle, sandbox=config.jobs.sandbox)
+async def confinement_of(config: Config, cache: Path, ca_bundle: Path | None = None) -> Confinement:
+    """What a child may use, beside a folder of its own. The cache is made if it is not there."""
+
+    def prepared() -> Confinement:
+        cache.mkdir(parents=True, exist_ok=True)
+        return confinement.of_ytdlp(cache, config.ytdlp.args, ca_bundle=ca_bundle, sandbox=config.jobs.sandbox)
+
+    return await asyncio.to_thread(prepared)
 
 
 def preload(config: Config) -> None:
@@ -125,12 +130,12 @@ async def check(config: Config, cache: Path, source: forking.ForkServer | None =
 
     Raises ConfigError. This also warms the forkserver, so that the first conversion does not wait for it.
     """
-    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
+    confined = await confinement_of(config, cache)
     base, own = options(config, cache=cache), list(config.ytdlp.args)
     why = "its check ended early"
     try:
         async with forking.fork(
-            CHILD, "check", base, own, OPERATOR_MAY_SET, cache, confinement=confinement_of(config, cache), source=source
+            CHILD, "check", base, own, OPERATOR_MAY_SET, cache, confinement=confined, source=source
         ) as child:
             report = await read_event(child)
     except forking.ForkServerEnded as error:
@@ -275,7 +280,6 @@ async def run(
 
     `name` is the work's name in the log, which gets yt-dlp's own words at `debug`.
     """
-    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
     copy = await cookies.copy(folder) if cookies else None
     argv = options(config, cache=cache, cookies=copy.path if copy else None) + list(config.ytdlp.args)
     rules = {
@@ -286,7 +290,7 @@ async def run(
     }
     source: Run | None = None
     try:
-        own = confinement_of(config, cache, ca_bundle).with_folder(folder)
+        own = (await confinement_of(config, cache, ca_bundle)).with_folder(folder)
         url = youtube_url.canonical_url(video_id)
         async with forking.fork(CHILD, "main", argv, url, rules, confinement=own) as child:
             source = Run(child, name or video_id, advice.setup(config), copy)
