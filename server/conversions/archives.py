@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 #: The state's table of archives.
 TABLE = "archives"
-#: Archives that a key may have; beyond it the oldest are forgotten.
-MAX_KEPT = 1000
+#: Archives that a key may have, and conversions in all of them; beyond it the oldest are forgotten.
+MAX_KEPT, MAX_KEPT_MEMBERS = 1000, 50_000
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,11 @@ class Archives:
         self._archives[archive.id] = archive
         own = self._by_owner.setdefault(archive.owner, deque())
         own.append(archive.id)
-        gone = [own.popleft() for _ in range(len(own) - MAX_KEPT)]
-        for one in gone:
-            del self._archives[one]
+        members = sum(len(self._archives[one].conversion_ids) for one in own)
+        gone = []
+        while len(own) > 1 and (len(own) > MAX_KEPT or members > MAX_KEPT_MEMBERS):
+            gone.append(own.popleft())
+            members -= len(self._archives.pop(gone[-1]).conversion_ids)
         return gone
 
     def _existing(self, conversion_id: str) -> Conversion | None:

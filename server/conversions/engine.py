@@ -92,9 +92,8 @@ class Engine:
         """Accept all of `wanted` or nothing, in their order, on disk before this returns.
 
         `origin` is the id of the request, which the log names beside every stage of the work it began. `most_a_day` is
-        the owner's quota, 0 for none.
-        `base_url` is what the links in webhooks begin with. Raises QuotaExceeded, ShuttingDown, QueueFull or
-        StorageFull.
+        the owner's quota, 0 for none. `base_url` is what the links in webhooks begin with. Raises QuotaExceeded,
+        ShuttingDown, QueueFull or StorageFull.
         """
         recipes = [order.recipe for order in wanted]
         kept = [job.artifact for recipe in recipes if (job := self._jobs.get(recipe)) and job.artifact]

@@ -32,7 +32,7 @@ T = TypeVar("T")
 Start = Callable[[Path], AbstractAsyncContextManager[ytdlp.Run]]
 
 
-class Source:
+class KeptSource:
     """One fetch and its file. Ask in the order of the methods; each raises what the fetch raised.
 
     `users` counts the jobs that hold it, and `failure` is why the fetch broke off. After `media`: `expectation` is how
@@ -70,7 +70,7 @@ class Source:
                 while self.users or (not self.failure and self.is_wanted()):
                     await self.changed.wait(CHECK_WANTED)
                 leave()
-        except (errors.JobError, OSError) as error:  # there is not even a folder
+        except (errors.JobError, OSError) as error:  # the folder could not be made
             self._fail(error)
         finally:
             leave()

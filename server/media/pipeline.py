@@ -24,7 +24,7 @@ from . import authorities, clipping, cover, id3, loudness, process, ytdlp
 from .confinement import Confinement
 from .encoding import Encoding
 from .exits import Exit, Exits
-from .kept_source import Source
+from .kept_source import KeptSource
 from .kept_sources import KeptSources
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Pipeline:
         clock.passed("publish")
         return artifact
 
-    def _source(self, job: Job, folder: Path) -> AbstractAsyncContextManager[ytdlp.Run | Source]:
+    def _source(self, job: Job, folder: Path) -> AbstractAsyncContextManager[ytdlp.Run | KeptSource]:
         """The video's audio: straight from yt-dlp, which then works in `folder`, or from a file if it must be kept."""
         way = self.exits.of(job)
         if not job.recipe.needs_source:
@@ -135,7 +135,7 @@ class Pipeline:
             name=str(job),
         )
 
-    async def _measured(self, job: Job, source: ytdlp.Run | Source) -> loudness.Change | None:
+    async def _measured(self, job: Job, source: ytdlp.Run | KeptSource) -> loudness.Change | None:
         """What is to be done to the sound; None if it stays as it is."""
         target = job.recipe.loudness
         if target is None:
@@ -160,7 +160,7 @@ class Pipeline:
             )
         return loudness.change(measured, target)
 
-    async def _cover(self, source: ytdlp.Run | Source, folder: Path) -> Path | None:
+    async def _cover(self, source: ytdlp.Run | KeptSource, folder: Path) -> Path | None:
         """The front cover, if there is one in time. A failing thumbnail never fails the conversion."""
         square = folder / "cover.jpg"
         try:

@@ -1,4 +1,4 @@
-"""Who may begin: so many at a time, and one for each owner. The others wait in the order of their coming."""
+"""Lets so many callers work at a time, and one of each owner. The others wait in the order in which they came."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Turns:
         return len(self._waiting) > self._most_waiting or own > self._most_of_one
 
     def _begin(self) -> None:
-        """Let those begin whose turn it is."""
+        """Give turns to those who may have one now."""
         for place in list(self._waiting):
             owner, turn = place
             if len(self._running) < self._most and owner not in self._running and not turn.done():

@@ -1,7 +1,7 @@
-"""Puts each finished MP3 into the library, behind the conversion's back: it is completed, whatever becomes of this.
+"""Puts each finished MP3 into the library. Its conversion is completed before, whatever becomes of this.
 
-What could not be put there waits and is tried again, until it is there or has expired. A start takes up what an earlier
-one left. `library_files.py` has the folder's rules.
+What could not be put there waits and is tried again, until it is there or has expired. The next start goes on with what
+is left. `library_files.py` has the folder's rules.
 """
 
 from __future__ import annotations

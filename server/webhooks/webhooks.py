@@ -74,7 +74,8 @@ class Webhooks:
 
     def check_room(self, owner: str, new: int) -> None:
         """Raise QueueFull unless the key may have `new` more deliveries, those of running conversions included."""
-        if self.waiting.of_owner(owner) + len(self._ended) + new > MOST:
+        ended = sum(conversion.owner == owner for conversion in self._ended)
+        if self.waiting.of_owner(owner) + ended + new > MOST:
             raise errors.QueueFull(
                 f"{MOST} webhooks of this key wait for delivery, or for the end of their conversion. Try again later, "
                 "or without webhook_url.",
@@ -164,7 +165,7 @@ class Webhooks:
             self._failed(one, failure)
         except Exception:
             log.exception("webhook %s of %s to %s failed unexpectedly", one.id, one.owner, one.host)
-            self._failed(one, NotDelivered("the server's own fault; see its log"))
+            self._failed(one, NotDelivered("of a fault in this server; its log says more"))
         else:
             log.info("webhook %s of %s was delivered to %s", one.id, one.owner, one.host)
             self._metrics.webhooks.labels("delivered").inc()
@@ -180,7 +181,7 @@ class Webhooks:
             try:
                 await self._state.commit(TABLE, {one.id: one.record()})
             except OSError:
-                return  # a full disk holds up no news; the end is on the way to it, too
+                return  # a full disk must not delay the delivery; the end waits for the disk, too
 
     async def _send(self, one: Delivery) -> None:
         body = one.body.encode()

@@ -191,6 +191,18 @@ async def test_a_key_has_so_many_at_most(start_api: StartApi, monkeypatch: pytes
     assert statuses == [404, 200, 200]
 
 
+async def test_a_keys_archives_hold_so_many_conversions_at_most(
+    start_api: StartApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_KEPT_MEMBERS", 3)
+    api = await start_api()
+    made = [await finished(api, video, "aaaaaaaaaaa") for video in ("bbbbbbbbbbb", "ccccccccccc")]
+    statuses = [(await api.request("GET", path(one), key=None)).status for one in made]
+    assert statuses == [404, 200]
+    large = await finished(api, *(f"video-{number:05d}" for number in range(5)))
+    assert (await api.request("GET", path(large), key=None)).status == 200, "the newest stays, whatever its size"
+
+
 async def test_an_archive_outlives_a_restart(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
         made = await finished(api, "aaaaaaaaaaa", "bbbbbbbbbbb")

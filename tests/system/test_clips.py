@@ -192,13 +192,13 @@ def test_a_stop_ends_the_fetch_and_the_next_start_makes_the_clip(new_server: New
 async def test_a_source_is_read_no_further_than_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One hour at 48 kbit/s is 21 MB; ten seconds from its beginning are a small part of it."""
     sizes: list[int] = []
-    count = kept_source.Source._may_fetch
+    count = kept_source.KeptSource._may_fetch
 
-    def counted(source: kept_source.Source) -> bool:
+    def counted(source: kept_source.KeptSource) -> bool:
         sizes.append(source._size)
         return count(source)
 
-    monkeypatch.setattr(kept_source.Source, "_may_fetch", counted)
+    monkeypatch.setattr(kept_source.KeptSource, "_may_fetch", counted)
     async with workshop(tmp_path) as here:
         job = Job(Recipe("x-one-hour-", 128, Clip(10.0, 20.0)))
         async with asyncio.timeout(120):

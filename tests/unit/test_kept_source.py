@@ -16,14 +16,13 @@ import pytest
 from support.waiting import eventually
 
 from server import errors
-from server.jobs import Media
-from server.jobs import Source as Format
+from server.jobs import Media, Source
 from server.media import kept_source, wholeness, ytdlp
-from server.media.kept_source import AHEAD_BYTES, Source
+from server.media.kept_source import AHEAD_BYTES, KeptSource
 from server.media.kept_sources import MOST_IDLE, KeptSources
 from server.storage.artifacts import Artifacts
 
-MEDIA = Media("A title", "An artist", 100.0, "2026-01-31", Format("opus", 130))
+MEDIA = Media("A title", "An artist", 100.0, "2026-01-31", Source("opus", 130))
 PIECE = bytes(range(256)) * 128
 DEADLINE = 20
 
@@ -96,7 +95,7 @@ async def artifacts(tmp_path: Path) -> Artifacts:
     return artifacts
 
 
-async def read(source: Source) -> bytes:
+async def read(source: KeptSource) -> bytes:
     """All of it, as an encoder would read it."""
     async with source.sound() as sound:
         content = await asyncio.to_thread(sound.output.read)
@@ -110,7 +109,7 @@ def staged(artifacts: Artifacts) -> list[Path]:
 
 
 @asynccontextmanager
-async def held(sources: KeptSources, fetch: Fetch, video_id: str = "some-video-") -> AsyncIterator[Source]:
+async def held(sources: KeptSources, fetch: Fetch, video_id: str = "some-video-") -> AsyncIterator[KeptSource]:
     async with sources.source(video_id, "direct", fetch.run, cover_timeout=1) as source:
         yield source
 

@@ -13,8 +13,10 @@ import pytest
 import trustme
 from support.receiving import Received, receiving
 
+from server import errors
 from server.access import webhook_secret
-from server.webhooks import address, requests, signature, waiting
+from server.jobs import Conversion, Job, Quality, Recipe, new_id, utc_now
+from server.webhooks import address, requests, signature, waiting, webhooks
 from server.webhooks.delivery import Delivery
 from server.webhooks.sender import NotDelivered, Sender
 from server.webhooks.waiting import IN_ALL, PER_KEY, PER_LANE, Waiting
@@ -229,3 +231,16 @@ def test_requests_of_several_commands_all_arrive_once(tmp_path: Path) -> None:
     assert requests.take(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
     assert waiting.PER_LANE < waiting.PER_KEY < waiting.IN_ALL
+
+
+async def test_what_other_keys_are_about_to_be_told_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MOST", 3)
+    nothing: Any = None
+    telling = webhooks.Webhooks(nothing, nothing, secret_of=nothing, render=nothing, metrics=nothing, folder=tmp_path)
+    for _ in range(3):
+        telling.ended(Conversion(new_id(), "anna", Quality.LOW, utc_now(), Job(Recipe("some-video-", 128))))
+    telling.check_room("ben", 3)
+    with pytest.raises(errors.QueueFull):
+        telling.check_room("anna", 1)

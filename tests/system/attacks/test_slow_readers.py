@@ -14,10 +14,8 @@ COUNT = 500
 #: What a client of the test takes before it stops, in bytes: so that no file fits in what the systems hold for it.
 RECEIVE_BUFFER = 4096
 STALL_TIMEOUT = 4.0
-#: Bytes of the server's own memory for each reader.
-MEMORY_EACH = 100_000
-#: The same for a reader of an archive, with the piece of a file that is not yet sent.
-ARCHIVE_MEMORY_EACH = 200_000
+#: Bytes of the server's own memory for each reader. One of an archive has a piece of a file that is not yet sent.
+MEMORY_EACH = {"finished": 100_000, "live": 100_000, "archive": 200_000}
 
 pytestmark = [
     pytest.mark.long,
@@ -33,50 +31,31 @@ def started(new_server: NewServer, descriptors: int, **constants: float) -> Serv
     return server
 
 
-def asking(conversion_id: str) -> bytes:
-    return f"GET {link(conversion_id)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+def asking(address: str) -> bytes:
+    return f"GET {address[address.index('/static') :]} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
 def readers_of(server: ServerProcess, name: bytes) -> int:
     return open_files(server.pid).count(name)
 
 
-def test_readers_of_an_archive_cost_little_and_are_cut(new_server: NewServer) -> None:
+@pytest.mark.parametrize("what", ["finished", "live", "archive"])
+def test_they_cost_little_and_are_cut(new_server: NewServer, what: str) -> None:
     server = started(new_server, 4096)
-    body = {"urls": ["https://youtu.be/some-video-"], "quality": "high"}
+    live = what == "live"
+    body = {"urls": [f"https://youtu.be/{'x-slow-----' if live else 'some-video-'}"], "quality": "high"}
     batch = server.request("POST", "/batch-convert", body).json
-    server.finished(batch["jobs"][0]["conversion_id"])
-    path = batch["archive_url"].partition("/static")[2]
-    asked = f"GET /static{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    memory = attacks.memory(server.pid)
-    with (
-        attacks.watched(server) as seen,
-        attacks.connections(server, COUNT, asked, receive_buffer=RECEIVE_BUFFER) as opened,
-    ):
-        until(lambda: readers_of(server, b".mp3") >= COUNT / 2, 30, "they are served")
-        grown = attacks.memory(server.pid) - memory
-        took, conversion = attacks.converted(server, "good-client")
-        until(lambda: all(map(attacks.ended, opened)), 60, "all are cut")
-    print(f"good client {took:.2f} s, /healthz {seen}, memory +{grown >> 20} MiB")
-    assert conversion["status"] == "completed" and seen.failures == []
-    assert grown < COUNT * ARCHIVE_MEMORY_EACH
-    assert "Traceback" not in server.log
-    until(lambda: readers_of(server, b".mp3") == 0, 10, "their files are closed")
-
-
-@pytest.mark.parametrize("live", [False, True], ids=["finished", "live"])
-def test_they_cost_little_and_are_cut(new_server: NewServer, live: bool) -> None:
-    server = started(new_server, 4096)
-    conversion_id = server.convert("x-slow-----" if live else "some-video-", "high")
+    conversion_id = batch["jobs"][0]["conversion_id"]
     if live:
         until(lambda: server.has_audio(conversion_id), 60, "there is audio")
     else:
         server.finished(conversion_id)
-    name = b"audio.part" if live else b".mp3"
+    wanted = batch["archive_url"] if what == "archive" else batch["jobs"][0]["download_url"]
+    name, memory_each = b"audio.part" if live else b".mp3", MEMORY_EACH[what]
     logged, memory = len(server.log), attacks.memory(server.pid)
     with (
         attacks.watched(server) as seen,
-        attacks.connections(server, COUNT, asking(conversion_id), receive_buffer=RECEIVE_BUFFER) as opened,
+        attacks.connections(server, COUNT, asking(wanted), receive_buffer=RECEIVE_BUFFER) as opened,
     ):
         until(lambda: readers_of(server, name) >= COUNT / 2, 30, "they are served")
         grown = attacks.memory(server.pid) - memory
@@ -84,7 +63,7 @@ def test_they_cost_little_and_are_cut(new_server: NewServer, live: bool) -> None
         until(lambda: all(map(attacks.ended, opened)), 60, "all are cut")
     print(f"good client {took:.2f} s, /healthz {seen}, memory +{grown >> 20} MiB, log {len(server.log) - logged} bytes")
     assert conversion["status"] == "completed" and seen.failures == []
-    assert grown < COUNT * MEMORY_EACH
+    assert grown < COUNT * memory_each
     assert "Traceback" not in server.log
     assert server.finished(conversion_id)["status"] == "completed"
     until(lambda: readers_of(server, name) == 0 or live, 10, "their files are closed")
@@ -100,7 +79,7 @@ def test_where_descriptors_are_few_they_make_room(new_server: NewServer) -> None
     server.finished(conversion_id)
     with (
         attacks.watched(server) as seen,
-        attacks.connections(server, COUNT, asking(conversion_id), receive_buffer=RECEIVE_BUFFER),
+        attacks.connections(server, COUNT, asking(link(conversion_id)), receive_buffer=RECEIVE_BUFFER),
     ):
         took, conversion = attacks.converted(server, "good-client")
     print(f"good client {took:.2f} s, /healthz {seen}")
@@ -114,7 +93,7 @@ def test_they_pin_no_disk_budget(new_server: NewServer) -> None:
     )
     server.start()
     old = server.finished(server.convert("some-video-", "high"))
-    asked = asking(old["conversion_id"])
+    asked = asking(link(old["conversion_id"]))
     with attacks.connections(server, 20, asked, receive_buffer=RECEIVE_BUFFER):
         until(lambda: readers_of(server, b".mp3") >= 20, 20, "they are served")
         fresh: list[Any] = []
