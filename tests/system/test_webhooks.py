@@ -23,11 +23,12 @@ ROUNDS = 5
 
 @dataclass
 class Told:
-    """What came. Every third request is refused at first, so that the server has some to try again."""
+    """What came. Every third delivery is refused when it first comes, so that the server has some to try again."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     came: threading.Event = field(default_factory=threading.Event)
 
 
@@ -40,7 +41,8 @@ def receiver() -> Iterator[Told]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             one = Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             told.received.append(one)
-            refused = len(told.received) % 3 == 0
+            refused = one.id not in told.seen and len(told.seen) % 3 == 0
+            told.seen.add(one.id)
             self.send_response(500 if refused else 204)
             self.end_headers()
             if not refused:
