@@ -47,13 +47,13 @@ class Archives:
         """
         ids = tuple(dict.fromkeys(one.id for one in conversions))
         archive = Archive(_id(name, ids), owner, name, ids)
+        changes: dict[str, Record | None] = {archive.id: _record(archive)}
         if archive.id not in self._archives:
-            changes: dict[str, Record | None] = {archive.id: _record(archive)}
             changes |= dict.fromkeys(self._put(archive))
-            try:
-                await self._state.commit(TABLE, changes)
-            except OSError:
-                self._state.note(TABLE, changes)
+        try:  # one that is known, too: its first commit may still be under way
+            await self._state.commit(TABLE, changes)
+        except OSError:
+            self._state.note(TABLE, changes)
         return archive
 
     def get(self, archive_id: str) -> tuple[Archive, list[Conversion | None]] | None:
