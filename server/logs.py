@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
-import queue
 import re
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 from .config import LogConfig
 from .printable import printable
@@ -24,6 +25,8 @@ from .repeats import WINDOW, Repeats
 MAX_LINE = 2000
 #: Lines that wait for a slow disk or terminal; beyond, new ones are dropped.
 MAX_WAITING = 10_000
+#: Seconds that a line waits for others to be written with it, and how many are written at once.
+BATCH, _PIECE = 0.05, 100
 
 #: In a text: a request's id, which stays; a key, or who uses a proxy; a conversion's id or any other long token.
 _SECRET = re.compile(
@@ -36,84 +39,88 @@ _SECRET = re.compile(
 @contextmanager
 def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     """Set up logging while the block lasts; what waits is written at its end."""
-    waiting: queue.Queue[logging.LogRecord] = queue.Queue(MAX_WAITING)
-    stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(_JsonFormatter() if settings.format == "json" else _TextFormatter())
-    handler = _DroppingHandler(waiting)
-    listener = _EndingListener(waiting, stderr, handler)
+    handler = _BatchHandler(sys.stderr, _JsonFormatter() if settings.format == "json" else _TextFormatter())
     root = logging.getLogger()
     root.addHandler(handler)
     before = root.level
     root.setLevel(settings.level.upper())
     for noisy in ("asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    listener.start()
+    for unused in ("logThreads", "logProcesses", "logMultiprocessing"):  # none is written, and each costs a call
+        setattr(logging, unused, False)
+    handler.start()
     try:
         yield
     finally:
+        for unused in ("logThreads", "logProcesses", "logMultiprocessing"):
+            setattr(logging, unused, True)
         root.removeHandler(handler)
         root.setLevel(before)
-        handler.write_counts(all_of_them=True)
-        listener.stop()
+        handler.close()
 
 
-class _DroppingHandler(logging.handlers.QueueHandler):
-    """Never blocks, and never fails: a log line is worth less than an answer. What repeats is counted."""
+class _BatchHandler(logging.Handler):
+    """Never blocks, and never fails: a log line is worth less than an answer. What repeats is counted.
 
-    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
-        super().__init__(waiting)
+    A thread writes the lines, those of `BATCH` seconds at once: waking it for each would cost more than the line.
+    """
+
+    def __init__(self, stream: TextIO, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._stream = stream
         self._repeats = Repeats()
+        self._lines: deque[str] = deque()
+        self._some, self._ending = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write_until_closed, name="log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._repeats.admits(record):
-            super().emit(record)
+        try:
+            if self._repeats.admits(record):
+                self._put(record)
+        except Exception:
+            self.handleError(record)
 
-    def write_counts(self, *, all_of_them: bool = False) -> None:
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._ending.set()
+        self._some.set()
+        self._thread.join()
+        self._put_counts(all_of_them=True)
+        self._write()
+        super().close()
+
+    def _put(self, record: logging.LogRecord) -> None:
+        if len(self._lines) < MAX_WAITING:
+            self._lines.append(self.format(record))
+            if not self._some.is_set():
+                self._some.set()
+
+    def _put_counts(self, *, all_of_them: bool = False) -> None:
         with self.lock or nullcontext():
             for record in self._repeats.counts(all_of_them=all_of_them):
-                super().emit(record)
+                self._put(record)
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """As the base class does, for a third of the time: this is on the way of every request."""
-        text = self.format(record) if record.exc_info or record.stack_info else record.getMessage()
-        prepared = logging.LogRecord.__new__(logging.LogRecord)
-        vars(prepared).update(vars(record), msg=text, message=text, args=None)
-        prepared.exc_info = prepared.exc_text = prepared.stack_info = None
-        return prepared
+    def _write_until_closed(self) -> None:
+        counted = time.monotonic()
+        while not self._ending.is_set():
+            if self._some.wait(WINDOW):
+                self._ending.wait(BATCH)
+                self._some.clear()
+                self._write()
+            if time.monotonic() - counted >= WINDOW:
+                counted = time.monotonic()
+                self._put_counts()
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        with suppress(queue.Full):
-            self.queue.put_nowait(record)
-
-
-class _EndingListener(logging.handlers.QueueListener):
-    """Ends also when the queue is full in that moment, and has the counts of repeated records written."""
-
-    def __init__(
-        self, waiting: queue.Queue[logging.LogRecord], stderr: logging.Handler, handler: _DroppingHandler
-    ) -> None:
-        super().__init__(waiting, stderr)
-        self._waiting = waiting
-        self._handler = handler
-        self._counted = time.monotonic()
-
-    def dequeue(self, block: bool) -> logging.LogRecord:
-        while True:
-            if time.monotonic() - self._counted >= WINDOW:
-                self._counted = time.monotonic()
-                self._handler.write_counts()
-            try:
-                return self._waiting.get(block, WINDOW)
-            except queue.Empty:
-                if not block:
-                    raise
-
-    def enqueue_sentinel(self) -> None:
-        while True:
-            try:
-                return super().enqueue_sentinel()
-            except queue.Full:
-                time.sleep(0.01)
+    def _write(self) -> None:
+        """Each piece is small, so that other threads run between two."""
+        while lines := [self._lines.popleft() for _ in range(min(len(self._lines), _PIECE))]:
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(f"{line}\n" for line in lines))
+                self._stream.flush()
 
 
 class _TextFormatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 
@@ -37,8 +38,7 @@ class RequestLog:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            # A trusted proxy may pass on anything. An address has no blanks, so that none looks like the id.
-            "client": clean("".join(client(request).split())),
+            "client": _shown(client(request)),
             "key": request.get(KEY_NAME),
         }
         log.info(
@@ -56,3 +56,9 @@ class RequestLog:
             self._second, self._unkeyed = now, 0
         self._unkeyed += 1
         return self._unkeyed > UNKEYED_PER_SECOND
+
+
+@functools.lru_cache(maxsize=1024)
+def _shown(client: str) -> str:
+    """A trusted proxy may pass on anything. An address has no blanks, so that none looks like the id."""
+    return clean("".join(client.split()))
