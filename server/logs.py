@@ -25,7 +25,7 @@ from .repeats import WINDOW, Repeats
 MAX_LINE = 2000
 #: Lines that wait for a slow disk or terminal; beyond, new ones are dropped.
 MAX_WAITING = 10_000
-#: Seconds that a line waits for others to be written with it, and how many are written at once.
+#: Seconds that a line waits at most for others to be written with it, and how many are written at once.
 BATCH, _PIECE = 0.05, 100
 
 #: In a text: a request's id, which stays; a key, or who uses a proxy; a conversion's id or any other long token.
@@ -62,7 +62,8 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
 class _BatchHandler(logging.Handler):
     """Never blocks, and never fails: a log line is worth less than an answer. What repeats is counted.
 
-    A thread writes the lines, those of `BATCH` seconds at once: waking it for each would cost more than the line.
+    A thread writes the lines: the first at once, then those of `BATCH` seconds together, since waking it for each would
+    cost more than the line.
     """
 
     def __init__(self, stream: TextIO, formatter: logging.Formatter) -> None:
@@ -108,9 +109,9 @@ class _BatchHandler(logging.Handler):
         counted = time.monotonic()
         while not self._ending.is_set():
             if self._some.wait(WINDOW):
-                self._ending.wait(BATCH)
                 self._some.clear()
                 self._write()
+                self._ending.wait(BATCH)
             if time.monotonic() - counted >= WINDOW:
                 counted = time.monotonic()
                 self._put_counts()

@@ -21,6 +21,8 @@ from support.clips import with_shared_clips
 from support.waiting import SOON as SOON
 from support.waiting import until as until
 
+from server.logs import BATCH
+
 ROOT = Path(__file__).parents[2]
 KEY = "YOUR_API_KEY"
 #: Which environment variable marks everything that a server under test has started, children of children included.
@@ -92,6 +94,7 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
+        time.sleep(2 * BATCH)  # so much later than an answer may its lines be there
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:

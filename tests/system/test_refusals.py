@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.serverprocess import ServerProcess
+from support.serverprocess import ServerProcess, until
 
 #: Refusals after which another attempt at once would only make it worse.
 PUSHED_BACK = (
@@ -52,8 +52,8 @@ def test_a_source_that_pushes_back_is_asked_once(
     server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
 ) -> None:
     assert refused[video_id]["error"]["retryable"]
-    said = [line for line in server.log.splitlines() if f"job {video_id} 128 " in line]
-    assert [line for line in said if "failed with" in line] and not [line for line in said if "trying again" in line]
+    until(lambda: re.search(f"job {video_id} 128 .*failed with", server.log))
+    assert not re.search(f"job {video_id} 128 .*trying again", server.log)
 
 
 @pytest.mark.parametrize("video_id", WORDS)
