@@ -9,9 +9,6 @@ from typing import Any
 
 from . import naming
 
-#: The file that a command reads when none is named, if it exists.
-DEFAULT_FILE = Path("config.toml")
-
 
 class ConfigError(Exception):
     """One line for the operator; the command ends with exit status 2."""
@@ -82,8 +79,10 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class StorageConfig:
-    downloads: Path = Path("static/downloads")
-    state: Path = Path("state")
+    """`downloads` and `state` are where `places.py` says, unless they are set."""
+
+    downloads: Path = field(default=Path("static/downloads"), metadata={"placed": True})
+    state: Path = field(default=Path("state"), metadata={"placed": True})
     disk_budget_mb: int = _number(10_240, 10, 1_000_000_000)
     library: Path | None = None
     library_name: str = naming.DEFAULT_PATH
@@ -133,7 +132,10 @@ class OfflineConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting. `keys_file` is where the API keys live: beside the configuration's own `file`, if it has one."""
+    """Every setting. `keys_file` is where the API keys live, `file` the one that was read, if any.
+
+    `named` says that other commands for this server need `--config`, too; see `places.py`.
+    """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
@@ -146,10 +148,11 @@ class Config:
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     keys_file: Path = Path("keys.toml")
     file: Path | None = field(default=None, compare=False)
+    named: bool = field(default=False, compare=False)
 
     @property
     def sections(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SECTIONS}
 
 
-SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.name not in ("keys_file", "file"))
+SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.name not in ("keys_file", "file", "named"))

@@ -1,7 +1,8 @@
 """The configuration file: turns TOML into a `Config`, or says in one line what is wrong.
 
 Unknown keys, wrong types and values out of range are refused with the file, the key, what was expected and what was
-found. Relative paths start at the folder of the file. Nothing is read at import.
+found. Relative paths start at the folder of the file; variables of the environment take none. Nothing is read at
+import.
 """
 
 from __future__ import annotations
@@ -12,34 +13,30 @@ import re
 import tomllib
 import typing
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from . import naming
 from .config import SECTIONS, Config, ConfigError, ExitConfig, StorageConfig, whole_number
+from .places import NAME, Places
 
 #: Ways to YouTube.
 MOST_EXITS = 100
 _EXIT = re.compile(r"exits\[\d+\]\.")
 #: A name or an address, with or without a port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+#: A setting of the environment. What has no "__" is something else: YTMP3D_KEY, or what Kubernetes says of a service.
+_VARIABLE = re.compile(r"YTMP3D_([A-Z0-9]+)__([A-Z0-9_]+)")
 _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict: "a table"}
 #: User name and password in an address, even a malformed one. The scheme is kept.
 _USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
 
 
-def load(path: Path) -> Config:
-    """The configuration in `path`. Raises ConfigError."""
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+def load(places: Places, environment: Mapping[str, str]) -> Config:
+    """The settings of the file, then those of variables such as `YTMP3D_SERVER__PORT`. Raises ConfigError."""
+    table = _read(places.file) if places.file else {}
+    path = places.file or Path(NAME)
     parts: dict[str, Any] = {}
     for name, value in table.items():
         if home := _section_of(name, value):
@@ -49,21 +46,70 @@ def load(path: Path) -> Config:
         if not isinstance(value, dict):
             raise ConfigError(f"{path}: {name}: expected a section [{name}], found {_found(name, value)}")
         parts[name] = _section(path, name, value)
-    # A default means the same whether it is written down or not: it starts at the folder of the file, too.
-    written = table.get("storage", {})
+    written = dict(table.get("storage", {}))
+    for variable, text in sorted(environment.items()):
+        if found := _VARIABLE.fullmatch(variable):
+            section, name = found[1].lower(), found[2].lower()
+            parts[section] = _with_variable(variable, parts.get(section), section, name, text)
+            written |= {name: text} if section == "storage" else {}
     storage = parts.get("storage", StorageConfig())
-    starts = {name: path.parent / getattr(storage, name) for name in ("downloads", "state") if name not in written}
+    defaults = {"downloads": places.downloads, "state": places.state}
+    starts = {name: default for name, default in defaults.items() if not written.get(name)}
     storage = parts["storage"] = dataclasses.replace(storage, **starts)
     state, downloads = storage.state.resolve(), storage.downloads.resolve()
     if state == downloads or state.is_relative_to(downloads / ".staging"):  # the latter is emptied at every start
+        shown = written.get("state") or str(storage.state)
         expected = "a folder that is neither storage.downloads nor in its .staging"
-        found = _found("storage.state", written.get("state", str(StorageConfig.state)))
-        raise ConfigError(f"{path}: storage.state: expected {expected}, found {found}")
+        raise ConfigError(f"{path}: storage.state: expected {expected}, found {_found('', shown)}")
     if storage.library and any(storage.library.resolve().is_relative_to(own) for own in (state, downloads)):
         expected = "a folder that is not in storage.downloads or storage.state"
-        found = _found("storage.library", written["library"])
-        raise ConfigError(f"{path}: storage.library: expected {expected}, found {found}")
-    return Config(**parts, keys_file=path.parent / "keys.toml", file=path)
+        raise ConfigError(f"{path}: storage.library: expected {expected}, found {_found('', written['library'])}")
+    return Config(**parts, keys_file=places.keys, file=places.file, named=places.named)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _with_variable(variable: str, part: Any, section: str, name: str, text: str) -> Any:
+    """The section `part`, with the setting that an environment variable gives."""
+    if section not in SECTIONS:
+        raise ConfigError(f"${variable}: expected a section of {_names(SECTIONS)}, found {section!r}")
+    cls = typing.get_type_hints(Config)[section]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    if name not in fields:
+        raise ConfigError(f"${variable}: expected a setting of {_names(fields)}, found {name!r}")
+    key, hint = f"{section}.{name}", typing.get_type_hints(cls)[name]
+    value = _typed(text, hint)
+    try:
+        return dataclasses.replace(part or cls(), **{name: _checked(None, cls, key, name, value)})
+    except ValueError as expected:
+        raise ConfigError(f"${variable}: expected {expected}, found {_found(key, value)}") from None
+    except ConfigError as error:  # of a table within
+        raise ConfigError(f"${variable}: {error}") from None
+
+
+def _typed(text: str, hint: Any) -> Any:
+    """The value that a variable stands for: a text as it is, all else as in TOML. One value is a list of it, too."""
+    if hint in (str, Path, Path | None):
+        return text
+    is_list = text.lstrip().startswith("[")
+    if hint == tuple[str, ...] and not is_list:
+        return [text] if text else []
+    try:
+        (value,) = tomllib.loads(f"value = {text.lower() if hint is bool else text}").values()
+    except ValueError:  # no TOML, or more than a value
+        return text
+    return value
 
 
 def _section_of(name: str, value: Any) -> str | None:
@@ -77,28 +123,35 @@ def _section(path: Path, section: str, table: dict[str, Any]) -> Any:
     return _table(path, typing.get_type_hints(Config)[section], section, table)
 
 
-def _table(path: Path, cls: type, where: str, table: dict[str, Any]) -> Any:
-    """A `cls` of the settings in `table`, which stands at `where` in the file."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
+def _table(path: Path | None, cls: type, where: str, table: dict[str, Any]) -> Any:
+    """A `cls` of the settings in `table`, which stands at `where` in the file, or in a variable."""
+    fields = {f.name for f in dataclasses.fields(cls)}
     values: dict[str, Any] = {}
     for name, value in table.items():
         key = f"{where}.{name}"
+        place = f"{path}: {key}" if path else key
         if name not in fields:
-            raise ConfigError(f"{path}: {key}: expected one of {_names(fields)}, found an unknown key")
+            known = _names(f.name for f in dataclasses.fields(cls))
+            raise ConfigError(f"{place}: expected one of {known}, found an unknown key")
         try:
-            if hints[name] is int:
-                values[name] = whole_number(cls, name, value)
-            elif name == "exits":
-                values[name] = _exits(path, key, value)
-            else:
-                values[name] = _value(path, key, value, hints[name], fields[name].metadata)
+            values[name] = _checked(path, cls, key, name, value)
         except ValueError as expected:
-            raise ConfigError(f"{path}: {key}: expected {expected}, found {_found(key, value)}") from None
+            raise ConfigError(f"{place}: expected {expected}, found {_found(key, value)}") from None
     return cls(**values)
 
 
-def _exits(path: Path, key: str, value: Any) -> tuple[ExitConfig, ...]:
+def _checked(path: Path | None, cls: type, key: str, name: str, value: Any) -> Any:
+    """The setting's value. ValueError carries what was expected."""
+    (field,) = (one for one in dataclasses.fields(cls) if one.name == name)
+    hint = typing.get_type_hints(cls)[name]
+    if hint is int:
+        return whole_number(cls, name, value)
+    if name == "exits":
+        return _exits(path, key, value)
+    return _value(path, key, value, hint, field.metadata)
+
+
+def _exits(path: Path | None, key: str, value: Any) -> tuple[ExitConfig, ...]:
     """The tables [[ytdlp.exits]]; ValueError carries what was expected of them together."""
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise ValueError("tables [[ytdlp.exits]]")
@@ -111,8 +164,7 @@ def _exits(path: Path, key: str, value: Any) -> tuple[ExitConfig, ...]:
     return exits
 
 
-def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
-    """The setting's value; ValueError carries what was expected."""
+def _value(path: Path | None, key: str, value: Any, hint: Any, limits: Any) -> Any:
     if hint is bool:
         if not isinstance(value, bool):
             raise ValueError("true or false")
@@ -127,10 +179,11 @@ def _value(path: Path, key: str, value: Any, hint: Any, limits: Any) -> Any:
         raise ValueError("a string")
     if hint in (Path, Path | None):
         if not value:
-            if hint is Path:
-                raise ValueError("a path")
-            return None
-        return path.parent / Path(value).expanduser()
+            return limits.get("placed") and Path()
+        given = Path(value).expanduser()
+        if path is None and not given.is_absolute():
+            raise ValueError("a path that begins with /")
+        return path.parent / given if path else given
     if choices := limits.get("choices"):
         if value not in choices:
             raise ValueError("one of " + ", ".join(f'"{choice}"' for choice in choices))

@@ -47,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
     if clips.FOLDER in os.environ:
         return
+    for variable in [one for one in os.environ if one.startswith("YTMP3D_") or one == "STATE_DIRECTORY"]:
+        del os.environ[variable]
+    home = tempfile.mkdtemp(prefix="ytmp3d-home-")  # so that no test finds, or makes, what is somebody's own
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+        os.environ[variable] = f"{home}/{variable}"
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     folder = os.environ[clips.FOLDER] = tempfile.mkdtemp(prefix="ytmp3d-clips-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 

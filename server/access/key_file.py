@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
+from ..config import Config, ConfigError, LimitsConfig, whole_number
 from ..filesystems import NO_LOCKS, lock, replace, sync_open
 from ..installation import program
 from . import key_name, webhook_secret
@@ -37,7 +37,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 def command(config: Config, action: str) -> str:
     """The command line for an `action` on the keys of `config`."""
-    option = f" --config {shlex.quote(str(config.file))}" if config.file not in (None, DEFAULT_FILE) else ""
+    option = f" --config {shlex.quote(str(config.file))}" if config.named else ""
     return f"{program()} keys{option} {action}"
 
 
@@ -154,6 +154,7 @@ def _read(path: Path) -> dict[str, Stored]:
 @contextlib.contextmanager
 def _edit(path: Path) -> Iterator[dict[str, Stored]]:
     """The keys, to be changed; written back whole at the end, while no other command can change them."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not lock(descriptor, wait=True):

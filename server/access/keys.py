@@ -23,6 +23,8 @@ from .key_file import ENVIRONMENT, hashed
 
 log = logging.getLogger(__name__)
 
+#: The name of the key that a start makes when there is none.
+AUTOMATIC = "local"
 #: A key with fewer characters could be guessed.
 _FEWEST = 16
 #: Seconds between two checks of the file.
@@ -72,6 +74,9 @@ class Keys:
     def any_keys(self) -> bool:
         """Disabled keys count: an owner who disabled every key wants to admit nobody."""
         return bool(self._by_hash)
+
+    def __contains__(self, name: str) -> bool:
+        return any(key.name == name for key in self._by_hash.values())
 
     def authenticate(self, authorization: str | None) -> Key:
         """The key in an `Authorization` header's value. Raises Unauthorized or KeyDisabled."""

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..config import DEFAULT_FILE, Config, ConfigError, LimitsConfig, whole_number
+from ..config import Config, ConfigError, LimitsConfig, whole_number
 from ..config_file import load
 from ..installation import program
+from ..places import VARIABLE, Places, find
 from ..printable import printable
 from . import demo, doctor, keys, offline_mode, serve, streams, update, version, webhooks
 
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="list what is not delivered, and why")
     action = actions.add_parser("retry", help="try deliveries at once, also those that were given up; without ID all")
     action.add_argument("ids", nargs="*", metavar="ID")
-    one.set_defaults(run=lambda arguments: webhooks.run(arguments, _load(arguments)))
+    one.set_defaults(run=_webhooks)
 
     one = commands.add_parser("doctor", help="check everything a server needs, with the fix for each problem")
     _config_option(one)
@@ -133,24 +134,39 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _keys(arguments: argparse.Namespace) -> int:
     if arguments.action == "set" and all(getattr(arguments, name) is None for name in keys.LIMITS):
         raise ConfigError(f"keys set: expected one of --{', --'.join(keys.LIMITS)}".replace("_", "-"))
-    return keys.run(arguments, _load(arguments))
+    config = _load(arguments)
+    status = keys.run(arguments, config)
+    _tell(f"Keys: {config.keys_file}", config)
+    return status
+
+
+def _webhooks(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    status = webhooks.run(arguments, config)
+    _tell(f"State: {config.storage.state}", config)
+    return status
+
+
+def _tell(what: str, config: Config) -> None:
+    """Tell somebody at a terminal which files were used; a script reads no more than it asked for."""
+    if sys.stderr.isatty():
+        print(f"{what}. Settings: {config.file or 'the defaults'}.", file=sys.stderr)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    return doctor.run(arguments.config or _default_config(), url=arguments.url)
+    return doctor.run(_places(arguments), url=arguments.url)
 
 
 def _load(arguments: argparse.Namespace) -> Config:
-    path = arguments.config or _default_config()
-    return load(path) if path else Config()
+    return load(_places(arguments), os.environ)
 
 
-def _default_config() -> Path | None:
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+def _places(arguments: argparse.Namespace) -> Places:
+    return find(arguments.config, os.environ)
 
 
 def _config_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, metavar="FILE", help="settings (default: config.toml, if there is one)")
+    command.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: ${VARIABLE}, config.toml …)")
 
 
 def _host(text: str) -> str:

@@ -21,6 +21,7 @@ from ..media.exit_settings import configurations
 from ..media.exits import Exit, Exits, exits_of
 from ..media.kept_sources import KeptSources
 from ..media.pipeline import Pipeline
+from ..places import Places
 from ..printable import printable
 from ..storage.artifacts import Artifacts
 from . import checks
@@ -29,30 +30,30 @@ from .serve import is_loopback
 from .signals import run as until_signal
 
 
-def run(path: Path | None, *, url: str | None) -> int:
+def run(places: Places, *, url: str | None) -> int:
     """Print a line for each check; the exit status is 1 if anything is a problem, else 0."""
-    return until_signal(_run(path, url))
+    return until_signal(_run(places, url))
 
 
-async def _run(path: Path | None, url: str | None) -> int:
+async def _run(places: Places, url: str | None) -> int:
     worst = 0
-    async for finding in examine(path, url):
+    async for finding in examine(places, url):
         print(f"{finding.level:8} {finding.subject:11} {printable(finding.text)}", flush=True)
         worst = max(worst, finding.level == PROBLEM)
     return worst
 
 
-async def examine(path: Path | None, url: str | None = None) -> AsyncIterator[Finding]:
-    """Every finding, one after the other, for the configuration in `path` and, if given, a conversion of `url`."""
+async def examine(places: Places, url: str | None = None) -> AsyncIterator[Finding]:
+    """Every finding, one after the other, for the settings there and, if given, a conversion of `url`."""
     yield Finding(OK, "ytmp3d", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     try:
-        config = load(path) if path else Config()
+        config = load(places, os.environ)
     except ConfigError as error:
         yield Finding(PROBLEM, "config", f"{error}. Correct that; {CONFIG_EXAMPLE} shows every setting.")
         return
     ytdlp.preload(config)
-    without = f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}"
-    yield Finding(OK, "config", str(path) if path else without)
+    without = f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}, but for the environment's"
+    yield Finding(OK, "config", str(places.file) if places.file else without)
     healthy = True
     tools: dict[str, str] = {}
     for check in (

@@ -7,6 +7,7 @@ import sys
 import time
 
 from ..access import key_file
+from ..access.keys import AUTOMATIC
 from ..config import Config, ConfigError
 from ..conversions import use
 from ..storage import snapshot, state
@@ -38,12 +39,19 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     try:
         if arguments.action == "create":
             limits = {name: number for name in LIMITS if (number := getattr(arguments, name))}
+            is_first = not key_file.listing(path)
             plain = key_file.create(path, arguments.name, limits)
             print(plain, flush=True)
             if streams.is_lost():
                 key_file.delete(path, arguments.name)
                 raise ConfigError("the key was not made, since it could not be shown")
             print(f"Its webhooks are signed with {key_file.secret_of(path, arguments.name)}", file=sys.stderr)
+            if is_first and arguments.name != AUTOMATIC:
+                own = key_file.command(config, f"create {AUTOMATIC}")
+                print(
+                    f"From now on no start makes a key by itself. One of your own, with what you made: {own}",
+                    file=sys.stderr,
+                )
         elif arguments.action == "list":
             _list(config)
             return 0

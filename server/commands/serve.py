@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from ..access import key_file
-from ..access.keys import Key, Keys, environment_key, environment_secret
+from ..access.keys import AUTOMATIC, Key, Keys, environment_key, environment_secret
 from ..app import create_app
 from ..config import Config, ConfigError
 from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
@@ -31,8 +31,6 @@ from . import signals
 
 log = logging.getLogger(__name__)
 
-#: The name of the key that is made when none is configured.
-AUTOMATIC = "local"
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 
 
@@ -59,6 +57,9 @@ async def _online(config: Config, port_file: Path | None) -> int:
     else:
         raise ConfigError(await asyncio.to_thread(_why_not_without_a_key, config))
     async with running(config, keys=keys) as server:
+        if stored.any_keys and AUTOMATIC not in stored and server.app[ENGINE].table.older(AUTOMATIC, None, 1):
+            own = key_file.command(config, f"create {AUTOMATIC}")
+            about += f";\n         what was made with the key of an earlier start: {own}"
         return await until_stopped(server, port_file, banner(server, shown, about, in_link=bool(keys)))
 
 
@@ -171,6 +172,7 @@ def banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
 {others}  page   {base}/{fragment}
   docs   {base}/docs
   key    {key} ({about})
+  files  {server.app[CONFIG].storage.state}; settings: {server.app[CONFIG].file or "the defaults"}
 
   curl -s {base}/convert -H {quote}Authorization: Bearer {key}{quote} \\
        -H 'Content-Type: application/json' -d '{{"url": "{EXAMPLE_URL}"}}'

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from server.logs import BATCH
 from support.clips import with_shared_clips
 from support.waiting import SOON as SOON
 from support.waiting import until as until
-
-from server.logs import BATCH
 
 ROOT = Path(__file__).parents[2]
 KEY = "YOUR_API_KEY"

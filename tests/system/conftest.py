@@ -24,6 +24,7 @@ def short() -> Iterator[Path]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """Runs a command that ends by itself in `tmp_path`, and in this process, which takes less time than a new one."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").touch()  # so that all files are beside it
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         for name, value in environment.items():

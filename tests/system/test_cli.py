@@ -18,7 +18,7 @@ from support.commandline import Here, started
 from support.serverprocess import ROOT, until
 
 from server import __version__
-from server.commands.serve import AUTOMATIC
+from server.access.keys import AUTOMATIC
 
 KEY = re.compile(r"ytmp3d_[A-Za-z0-9_-]{32}")
 #: For YTMP3D_KEY.
@@ -98,6 +98,28 @@ def test_no_keys_are_an_empty_list_and_the_command_that_makes_one(here: Here, co
     assert done.stderr == "There are no keys in keys.toml. Make one: python -m server keys create NAME\n"
     done = here("keys", "--config", config, "list")
     assert done.stderr.endswith(f": python -m server keys --config {config} create NAME\n")
+
+
+def test_without_settings_keys_are_in_a_folder_of_ones_own(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
+    assert here("keys", "create", "anna").returncode == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]
+    folder = tmp_path / "home" / "config" / "ytmp3d"
+    assert (folder / "keys.toml").exists() and stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_who_sits_at_a_terminal_learns_which_files_were_used(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.commands.streams.Output.isatty", lambda self: True, raising=False)
+    assert here("keys", "list").stderr.endswith("\nKeys: keys.toml. Settings: config.toml.\n")
+    assert here("webhooks", "list").stderr.endswith("\nState: state. Settings: config.toml.\n")
+
+
+def test_the_first_key_takes_the_place_of_that_of_each_start_and_says_so(here: Here) -> None:
+    assert f"keys create {AUTOMATIC}\n" in here("keys", "create", "anna").stderr
+    assert AUTOMATIC not in here("keys", "create", "ben").stderr
 
 
 def test_a_key_may_have_the_name_of_the_automatic_one(here: Here) -> None:
@@ -216,7 +238,7 @@ def test_the_versions_of_the_tools_are_told_with_v(here: Here, tmp_path: Path) -
     told = [line.split()[:2] for line in done.stdout.splitlines()]
     assert [name for name, _ in told] == ["ytmp3d", "yt-dlp", "yt-dlp-ejs", "ffmpeg", "deno", "Python"]
     assert all(re.match(r"n?\d+\.\d", version) for _, version in told), told
-    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    assert (done.returncode, done.stderr, [one.name for one in tmp_path.iterdir()]) == (0, "", ["config.toml"])
 
 
 def test_no_module_is_taken_from_the_folder_where_the_command_is_typed(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from server.media import authorities, forking, ytdlp
 from server.media.cookies import Cookies
 from server.offline import OfflineYouTube, offline_youtube
 from server.offline.behaviours import Account, Refusal, Reserved
+from server.places import beside
 
 SECRET = "a-value-that-nobody-may-see"
 COOKIES = (
@@ -198,7 +199,7 @@ async def test_the_doctor_tells_of_a_session_that_youtube_has_ended(account: AnA
     config.write_text(
         f'[ytdlp]\nproxy = "{account.youtube.proxy}"\nca_file = "{account.youtube.ca_file}"\ncookies = "cookies.txt"\n'
     )
-    found = [finding async for finding in doctor.examine(config, f"https://youtu.be/{SIGNS_OUT.video_id}")]
+    found = [finding async for finding in doctor.examine(beside(config), f"https://youtu.be/{SIGNS_OUT.video_id}")]
     subjects = [(finding.level, finding.subject) for finding in found]
     assert subjects[-2:] == [(PROBLEM, "conversion"), (WARNING, "cookies")]
     assert "COOKIES_INVALID" in found[-2].text and "no longer valid" in found[-1].text

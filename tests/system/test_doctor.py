@@ -26,6 +26,7 @@ from server.config import Config, ServerConfig
 from server.media import readiness, ytdlp
 from server.media.exits import exits_of
 from server.offline import offline_youtube
+from server.places import beside
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 SUBJECTS = [
@@ -73,11 +74,13 @@ def test_a_healthy_box_has_no_problem_and_exit_status_0(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "keys.toml", "keys.toml.lock"]
 
 
-def test_without_a_configuration_the_defaults_are_examined(here: Here) -> None:
+def test_without_a_configuration_the_defaults_are_examined(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").unlink()
     found = lines(here("doctor").stdout)
     assert found[0][:2] == (OK, "ytmp3d") and found[0][2].startswith(f"{__version__}, Python 3.")
     assert found[1][:2] == (OK, "config")
-    assert found[1][2] == f"no config.toml: every setting has its default, as in {ROOT / 'config.example.toml'}"
+    without = f"no config.toml: every setting has its default, as in {ROOT / 'config.example.toml'}"
+    assert found[1][2] == f"{without}, but for the environment's"
     assert found[2][:2] == (WARNING, "keys") and "python -m server keys create NAME" in found[2][2]
 
 
@@ -129,7 +132,7 @@ async def test_no_finding_reaches_the_terminal_as_it_is(
         yield Finding(PROBLEM, "conversion", "YouTube says: \x1b]0;owned\x07\x9b31m\u202eGPJ.exe\nok  keys  fine")
 
     monkeypatch.setattr(doctor, "examine", examined)
-    assert await doctor._run(None, None) == 1
+    assert await doctor._run(beside(Path("config.toml")), None) == 1
     shown = capsys.readouterr().out
     assert shown == "problem  conversion  YouTube says: �]0;owned��31mGPJ.exe ok  keys  fine\n"
 

@@ -28,6 +28,7 @@ from server.config import (
 )
 from server.offline import OfflineYouTube, offline_youtube
 from server.offline.pushback import PushBack
+from server.places import beside
 
 KEY = "a-key-of-the-test"
 KEYS = {KEY: Key("test", LimitsConfig(10**6, 10**6, 10**6))}
@@ -209,10 +210,10 @@ async def test_the_doctor_tries_each_exit(tmp_path: Path) -> None:
             f'[[ytdlp.exits]]\nname = "fine"\nproxy = "{youtube.proxy}"\n'
             f'[[ytdlp.exits]]\nname = "also"\nproxy = "{youtube.proxy}"\nsource_address = "127.0.0.2"\n'
         )
-        found = [finding async for finding in doctor.examine(config, "https://youtu.be/dQw4w9WgXcQ")]
+        found = [finding async for finding in doctor.examine(beside(config), "https://youtu.be/dQw4w9WgXcQ")]
         tried = [(one.level, one.text.split(":")[0]) for one in found if one.subject == "conversion"]
         assert tried == [("ok", "exit fine"), ("ok", "exit also")]
         config.write_text(f'{config.read_text()}[[ytdlp.exits]]\nname = "dead"\nproxy = "{DEAD}"\n')
-        found = [finding async for finding in doctor.examine(config)]
+        found = [finding async for finding in doctor.examine(beside(config))]
     bad = [one for one in found if one.level != "ok" and one.subject == "proxy"]
     assert len(bad) == 1 and bad[0].text.startswith("exit dead: 127.0.0.1:1 cannot be reached")

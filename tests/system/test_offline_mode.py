@@ -117,7 +117,7 @@ def test_a_path_that_cannot_be_is_one_line(here: Here, tmp_path: Path, option: s
 def test_options_of_offline_mode_are_refused_without_it(here: Here, tmp_path: Path, arguments: list[str]) -> None:
     done = here("serve", *arguments)
     assert (done.returncode, done.stderr) == (2, f"ytmp3d: {arguments[0]} goes with --offline\n")
-    assert files(tmp_path) == set()
+    assert files(tmp_path) == {"config.toml"}
 
 
 def test_it_listens_beyond_this_machine_only_when_told_to(here: Here, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def shell(line: str, folder: Path, **environment: str) -> tuple[list[int], str, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.toml").touch()
     assert ytmp3d("keys", "create", "me", cwd=tmp_path).returncode == 0
     return tmp_path
 

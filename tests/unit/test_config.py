@@ -12,6 +12,7 @@ import pytest
 
 from server.config import Config, ConfigError, ExitConfig, StorageConfig
 from server.config_file import load
+from server.places import beside, find
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -19,7 +20,10 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 def defaults() -> dict[str, dict[str, Any]]:
     """Every section and setting in the order of the dataclasses, as the example should write it."""
     return {
-        name: {field.name: written(getattr(section, field.name)) for field in dataclasses.fields(section)}
+        name: {
+            field.name: "" if field.metadata.get("placed") else written(getattr(section, field.name))
+            for field in dataclasses.fields(section)
+        }
         for name, section in Config().sections.items()
     }
 
@@ -37,7 +41,7 @@ def ordered(table: dict[str, dict[str, Any]]) -> list[tuple[str, list[tuple[str,
 def loaded(folder: Path, text: str) -> Config:
     path = folder / "config.toml"
     path.write_text(text, encoding="utf-8")
-    return load(path)
+    return load(beside(path), {})
 
 
 def refusal(folder: Path, text: str) -> str:
@@ -108,7 +112,7 @@ def test_exits_are_taken_over(tmp_path: Path) -> None:
         '[[ytdlp.exits]]\nname = "home"\nproxy = "socks5h://127.0.0.1:1080"\ncookies = "home.txt"\n'
         '[[ytdlp.exits]]\nname = "two"\nsource_address = "192.0.2.7"\nargs = ["--sleep-requests", "1"]\n'
     )
-    assert load(path).ytdlp.exits == (
+    assert load(beside(path), {}).ytdlp.exits == (
         ExitConfig("home", proxy="socks5h://127.0.0.1:1080", cookies=tmp_path / "home.txt"),
         ExitConfig("two", source_address="192.0.2.7", args=("--sleep-requests", "1")),
     )
@@ -123,7 +127,7 @@ def test_a_password_in_an_exit_is_not_repeated(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         with pytest.raises(ConfigError) as refused:
-            load(path)
+            load(beside(path), {})
         assert "secret" not in str(refused.value)
 
 
@@ -194,7 +198,6 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
             "storage.library: expected a folder that is not in storage.downloads or storage.state, "
             "found 'static/downloads/music'",
         ),
-        ('[storage]\nstate = ""\n', "storage.state: expected a path, found ''"),
         ('[storage]\nstate = "a\\u0000b"\n', "storage.state: expected a string, found 'a\\x00b'"),
         ("[ytdlp]\nca_file = false\n", "ytdlp.ca_file: expected a string, found false"),
         ("[ytdlp]\nargs = 1\n", "ytdlp.args: expected a list of strings, found 1"),
@@ -317,15 +320,79 @@ def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml: no such file$"):
-        load(tmp_path / "absent.toml")
+        load(beside(tmp_path / "absent.toml"), {})
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
-        load(tmp_path)
+        load(beside(tmp_path), {})
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read: "):
-        load(binary)
+        load(beside(binary), {})
 
 
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().server.port = 1  # type: ignore[misc]
+
+
+# ---- the environment
+
+
+def of_environment(**variables: str) -> Config:
+    return load(find(None, {"HOME": "/home/anna"}, here=Path("/nonexistent"), system=Path("/nonexistent")), variables)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("SERVER__PORT", "9000", 9000),
+        ("SERVER__HOST", "::", "::"),
+        ("SERVER__PUBLIC_URL", "https://mp3.example.org/", "https://mp3.example.org"),
+        ("SERVER__METRICS_PUBLIC", "True", True),
+        ("SERVER__TRUSTED_PROXIES", "10.0.0.0/8", ("10.0.0.0/8",)),
+        ("SERVER__TRUSTED_PROXIES", '["10.0.0.0/8", "::1"]', ("10.0.0.0/8", "::1")),
+        ("SERVER__TRUSTED_PROXIES", "", ()),
+        ("YTDLP__ARGS", '["--limit-rate", "1M"]', ("--limit-rate", "1M")),
+        ("YTDLP__EXITS", '[{ name = "a", proxy = "http://b" }]', (ExitConfig("a", proxy="http://b"),)),
+        ("YTDLP__COOKIES", "", None),
+        ("STORAGE__STATE", "/data/state", Path("/data/state")),
+        ("LOG__FORMAT", "json", "json"),
+    ],
+)  # fmt: skip
+def test_a_variable_sets_any_setting(variable: str, text: str, value: Any) -> None:
+    section, name = variable.lower().split("__")
+    assert getattr(of_environment(**{f"YTMP3D_{variable}": text}).sections[section], name) == value
+
+
+def test_a_variable_comes_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[server]\nport = 1\nhost = '::1'\n[storage]\nstate = 's'\n")
+    variables = {"YTMP3D_SERVER__PORT": "2", "YTMP3D_STORAGE__STATE": "/t", "YTMP3D_STORAGE__DOWNLOADS": ""}
+    found = load(beside(path), variables)
+    assert (found.server.port, found.server.host) == (2, "::1")
+    assert found.storage == StorageConfig(downloads=tmp_path / "static/downloads", state=Path("/t"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("YTMP3D_SERVER__PORT", "many", "expected a whole number from 0 to 65535, found 'many'"),
+        ("YTMP3D_SERVER__PORT", "1\nhost = 'x'", "expected a whole number from 0 to 65535, found"),
+        ("YTMP3D_SERVER__PORTS", "1", "expected a setting of host, port,"),
+        ("YTMP3D_SEVRER__PORT", "1", "expected a section of server, jobs,"),
+        ("YTMP3D_JOBS__SANDBOX", "maybe", "expected true or false, found 'maybe'"),
+        ("YTMP3D_STORAGE__STATE", "state", "expected a path that begins with /, found 'state'"),
+        ("YTMP3D_SERVER__CORS_ORIGINS", "app.example.org", "expected origins like"),
+        ("YTMP3D_YTDLP__EXITS", '[{ nom = "a" }]', "ytdlp.exits[0].nom: expected one of name,"),
+        ("YTMP3D_YTDLP__PROXY", "htp://anna:secret@proxy", 'expected "" or an address like'),
+    ],
+)
+def test_a_bad_variable_is_named(variable: str, text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        of_environment(**{variable: text})
+    message = str(refused.value)
+    assert message.startswith(f"${variable}: ") and words in message and "secret" not in message
+
+
+def test_other_variables_are_none_of_ours() -> None:
+    found = of_environment(YTMP3D_KEY="secret", YTMP3D_PORT="tcp://10.0.0.1:8080", YTMP3D_SERVICE_HOST="10.0.0.1")
+    assert found.server == Config().server

@@ -14,7 +14,8 @@ SERVER = Path(__file__).parents[2] / "server"
 VOCABULARY = {
     "errors": set(),
     "config": {"naming"},
-    "config_file": {"config", "naming"},
+    "config_file": {"config", "naming", "places"},
+    "places": set(),
     "completion": set(),
     "logs": {"config", "printable", "repeats"},
     "printable": set(),
