@@ -100,8 +100,8 @@ class Keys:
         """The secret of the key of that name, disabled or not; empty if there is none."""
         return next((key.webhook_secret for key in self._by_hash.values() if key.name == name), "")
 
-    async def load(self) -> None:
-        """Read the file. Raises ConfigError, and then keeps the keys it had."""
+    async def load(self, defaults: LimitsConfig | None = None) -> None:
+        """Read the file, with other `defaults` from now on, if given. Raises ConfigError, and then nothing changes."""
         self._stamp = await self._look()  # before reading: what changes meanwhile is seen by the next look
         try:
             async with aiofiles.open(self._path, "rb") as file:
@@ -110,7 +110,11 @@ class Keys:
             content = b""
         except OSError as error:
             raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from error
-        stored = {one.sha256: self._key(one) for one in key_file.parse(self._path, content).values()}
+        parsed = key_file.parse(self._path, content).values()
+        if defaults is not None:
+            self._defaults = defaults
+            self._fixed = {one: replace(key, limits=defaults) for one, key in self._fixed.items()}
+        stored = {one.sha256: self._key(one) for one in parsed}
         self._by_hash = stored | self._fixed
         self._limits = _limits(self._by_hash)
         for told in self.listeners:

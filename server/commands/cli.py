@@ -117,14 +117,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     for option in ("state", "allow_remote"):
         if getattr(arguments, option) and not arguments.offline:
             raise ConfigError(f"--{option.replace('_', '-')} goes with --offline")
-    config = _load(arguments)
-    overrides = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
-    config = dataclasses.replace(config, server=dataclasses.replace(config.server, **overrides))
     if arguments.offline:
         return offline_mode.offline(
-            config, port_file=arguments.port_file, folder=arguments.state, allow_remote=arguments.allow_remote
+            _configured(arguments),
+            port_file=arguments.port_file,
+            folder=arguments.state,
+            allow_remote=arguments.allow_remote,
         )
-    return serve.online(config, port_file=arguments.port_file)
+    return serve.online(partial(_configured, arguments), port_file=arguments.port_file)
+
+
+def _configured(arguments: argparse.Namespace) -> Config:
+    config = _load(arguments)
+    overrides = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    return dataclasses.replace(config, server=dataclasses.replace(config.server, **overrides))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -28,19 +29,22 @@ from ..logs import logging_to_stderr
 from ..media import ytdlp
 from ..storage import lock
 from . import signals
+from .reload import reload
+from .supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 EXAMPLE_URL = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
 
 
-def online(config: Config, *, port_file: Path | None = None) -> int:
-    """Serve until a signal; the exit status. Raises ConfigError."""
+def online(configured: Callable[[], Config], *, port_file: Path | None = None) -> int:
+    """Serve until a signal; the exit status. A reload calls `configured` again. Raises ConfigError."""
+    config = configured()
     with logging_to_stderr(config.log):
-        return signals.run(_online(config, port_file))
+        return signals.run(_online(config, port_file, configured))
 
 
-async def _online(config: Config, port_file: Path | None) -> int:
+async def _online(config: Config, port_file: Path | None, configured: Callable[[], Config]) -> int:
     of_environment = environment_key(os.environ.get("YTMP3D_KEY"))
     environment_secret(os.environ.get("YTMP3D_WEBHOOK_SECRET"))
     await asyncio.to_thread(ytdlp.check_cookies, config)
@@ -60,7 +64,8 @@ async def _online(config: Config, port_file: Path | None) -> int:
         if stored.any_keys and AUTOMATIC not in stored and server.app[ENGINE].table.older(AUTOMATIC, None, 1):
             own = key_file.command(config, f"create {AUTOMATIC}")
             about += f";\n         what was made with the key of an earlier start: {own}"
-        return await until_stopped(server, port_file, banner(server, shown, about, in_link=bool(keys)))
+        text = banner(server, shown, about, in_link=bool(keys))
+        return await until_stopped(server, port_file, text, configured)
 
 
 def _why_not_without_a_key(config: Config) -> str:
@@ -74,23 +79,49 @@ def _why_not_without_a_key(config: Config) -> str:
     return f"no API key is configured, and {host} can be reached from outside. Make one first: {make_one}"
 
 
-async def until_stopped(server: Server, port_file: Path | None, text: str) -> int:
+async def until_stopped(
+    server: Server, port_file: Path | None, text: str, configured: Callable[[], Config] | None = None
+) -> int:
     """Wait for SIGTERM or SIGINT, then drain: new requests get 503, running jobs their grace; the exit status.
+
+    SIGHUP reloads what `configured` gives then, if the server runs in no terminal, whose end is that signal, too.
 
     The status is 1 when the server stops because a part of it broke, so that a supervisor restarts it.
     """
     stop = asyncio.Event()
     signals.on_first_signal(lambda _: stop.set())
-    async with _port_in(port_file, server.port):
+    async with _port_in(port_file, server.port), _supervised(server, configured) as supervisor:
         print(text, flush=True)
         _report(server.app[READINESS].versions)
         await stop.wait()
+        supervisor.tell("STOPPING=1")
         engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace
         if (busy := engine.workers.busy) and grace:
             what = "1 conversion" if busy == 1 else f"{busy} conversions"
             print(f"stopping: waiting up to {grace} s for {what}; Ctrl-C again stops now", file=sys.stderr, flush=True)
         await engine.drain(grace)
     return 1 if server.app[BROKEN].is_set() else 0
+
+
+@asynccontextmanager
+async def _supervised(server: Server, configured: Callable[[], Config] | None) -> AsyncIterator[Supervisor]:
+    """While the block is open, systemd knows that the server is ready and alive, and can have it reload."""
+    supervisor = Supervisor(os.environ)
+    engine = server.app[ENGINE]
+
+    def status() -> str:
+        return f"{server.url}: {engine.workers.busy} conversions running, {len(engine.queue)} waiting"
+
+    async with AsyncExitStack() as stack:
+        if configured and not sys.stdin.isatty():
+            await stack.enter_async_context(signals.on_hangup(partial(reload, server.app, supervisor, configured)))
+        supervisor.tell("READY=1")
+        telling = asyncio.create_task(supervisor.run_forever(status), name="supervisor")
+        try:
+            yield supervisor
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
 
 
 class Server:

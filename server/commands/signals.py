@@ -1,11 +1,12 @@
-"""What SIGINT and SIGTERM do to a command."""
+"""What SIGINT, SIGTERM and SIGHUP do to a command."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 
@@ -54,3 +55,23 @@ def on_first_signal(act: Callable[[signal.Signals], None]) -> None:
 
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, handle, one)
+
+
+@asynccontextmanager
+async def on_hangup(act: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run `act` after each SIGHUP while the block is open, one at a time; those that come meanwhile are one more."""
+    called, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    async def acting() -> None:
+        while await called.wait():
+            called.clear()
+            await act()
+
+    task = asyncio.create_task(acting(), name="hangup")
+    loop.add_signal_handler(signal.SIGHUP, called.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -42,6 +42,9 @@ class Started:
     def stderr(self) -> str:
         return self._errors.read_text()
 
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
         self._process.send_signal(number)
