@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,9 @@ from .webhooks.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-ROUTES = (
+Route = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+
+ROUTES: tuple[Route, ...] = (
     ("POST", "/convert", api.convert),
     ("POST", "/batch-convert", api.batch_convert),
     ("POST", "/playlist", playlists.playlist),
@@ -106,11 +108,12 @@ def create_app(
     middlewares: Sequence[Middleware] = (),
     *,
     keys: Mapping[str, Key] | None = None,
+    routes: Iterable[Route] = (),
     run: Run | None = None,
     look: Look | None = None,
     gate: Gate | None = None,
 ) -> web.Application:
-    """The whole server. `keys` are accepted beside those of the keys file, by the plain key.
+    """The whole server. `keys` are accepted beside those of the keys file, by the plain key; `routes` are added.
 
     `run` takes the place of yt-dlp and ffmpeg, `look` that of yt-dlp for playlists, and `gate` that of the exits, in
     tests of what is around them. Starting
@@ -135,7 +138,7 @@ def create_app(
     )
     app[LONG_ANSWERS] = LongAnswers(app[KEYS])
     app[ASSETS] = pages.assets()
-    for method, path, handler in ROUTES:
+    for method, path, handler in (*ROUTES, *routes):
         app.router.add_route(method, path, handler)
         if method == "GET" and handler not in (events.of_one, events.of_all):
             app.router.add_route("HEAD", path, handler)

@@ -78,6 +78,17 @@ class Keys:
     def __contains__(self, name: str) -> bool:
         return any(key.name == name for key in self._by_hash.values())
 
+    def accept(self, plain: str, key: Key) -> None:
+        """Accept one more, until `refuse` is called for it."""
+        self._fixed[hashed(plain)] = self._by_hash[hashed(plain)] = key
+        self._changed()
+
+    def refuse(self, plain: str) -> None:
+        """Accept no longer what `accept` was called for."""
+        self._fixed.pop(hashed(plain), None)
+        self._by_hash.pop(hashed(plain), None)
+        self._changed()
+
     def authenticate(self, authorization: str | None) -> Key:
         """The key in an `Authorization` header's value. Raises Unauthorized or KeyDisabled."""
         if authorization is None:
@@ -116,6 +127,9 @@ class Keys:
             self._fixed = {one: replace(key, limits=defaults) for one, key in self._fixed.items()}
         stored = {one.sha256: self._key(one) for one in parsed}
         self._by_hash = stored | self._fixed
+        self._changed()
+
+    def _changed(self) -> None:
         self._limits = _limits(self._by_hash)
         for told in self.listeners:
             told()

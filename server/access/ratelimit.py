@@ -66,6 +66,11 @@ class RateLimiter:
         )
         return Verdict(True, window.limit, window.name, fewest, math.ceil(reset), 0)
 
+    def forget(self, key_name: str, limits: LimitsConfig) -> None:
+        """Begin all windows of the key anew."""
+        for window in _windows(limits, key_name):
+            self._counts.clear(window.key)
+
 
 class _NoTimer(threading.Timer):
     """Stands for the timer of the storage, which starts a thread up to 100 times a second to forget old windows.

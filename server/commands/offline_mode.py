@@ -17,7 +17,8 @@ from ..config import Config, ConfigError, ExitConfig, YtdlpConfig
 from ..logs import logging_to_stderr
 from ..media import ffmpeg, ytdlp
 from ..offline import offline_youtube
-from ..offline.keys import RESERVED_KEYS, WEBHOOK_SECRET, offline_faults
+from ..offline.control import Control, operations
+from ..offline.keys import PRESETS, RESERVED_KEYS, WEBHOOK_SECRET, described
 from . import serve, signals
 from .serve import Server
 
@@ -80,7 +81,9 @@ async def offline_server(config: Config, folder: Path | None = None) -> AsyncIte
                 ),
             )
             keys = {EXAMPLE_KEY: Key("example", config.limits, webhook_secret=WEBHOOK_SECRET), **RESERVED_KEYS}
-            async with serve.running(config, keys=keys, middlewares=[offline_faults()]) as server:
+            control = Control(PRESETS, await asyncio.to_thread(operations))
+            middlewares = [described, control.middleware()]
+            async with serve.running(config, keys=keys, middlewares=middlewares, routes=control.routes) as server:
                 yield server
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from aiohttp.typedefs import Middleware
 
 from ..access import key_file
 from ..access.keys import AUTOMATIC, Key, Keys, environment_key, environment_secret
-from ..app import create_app
+from ..app import Route, create_app
 from ..config import Config, ConfigError
 from ..http.context import BROKEN, CONFIG, ENGINE, READINESS
 from ..http.descriptors import raise_limit
@@ -138,13 +138,13 @@ class Server:
 
 @asynccontextmanager
 async def running(
-    config: Config, *, keys: Mapping[str, Key], middlewares: Sequence[Middleware] = ()
+    config: Config, *, keys: Mapping[str, Key], middlewares: Sequence[Middleware] = (), routes: Iterable[Route] = ()
 ) -> AsyncIterator[Server]:
     """A server that listens while the block is open. Raises ConfigError when it cannot."""
     ytdlp.preload(config)
     raise_limit()
     host, port = config.server.host, config.server.port
-    runner = make_runner(create_app(config, middlewares, keys=keys))
+    runner = make_runner(create_app(config, middlewares, keys=keys, routes=routes))
     try:
         try:
             await runner.setup()

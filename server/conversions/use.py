@@ -102,6 +102,10 @@ class Use:
             retry_after=wait,
         )
 
+    def forgive(self, name: str) -> None:
+        """Give the key back all its conversions of today."""
+        self.count(name, conversions=-self._days.get(self._day(), {}).get(name, Amount()).conversions)
+
     def write(self) -> None:
         """Let the next commit write what was counted since the last time."""
         if self._unwritten:

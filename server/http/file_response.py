@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import IO, Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
 
 from .. import errors
 from .context import CONNECTIONS
@@ -32,6 +34,14 @@ class File(web.FileResponse):
             if request.transport is None or request.transport.is_closing():
                 raise ConnectionResetError("the client left") from error
             raise
+
+    async def _sendfile(self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int) -> AbstractStreamWriter:
+        if type(request.writer) is StreamWriter:
+            return await super()._sendfile(request, fobj, offset, count)
+        # The kernel would send the file past any other writer.
+        writer = await web.StreamResponse.prepare(self, request)
+        assert writer is not None  # noqa: S101  # only what is prepared already has none
+        return await self._sendfile_fallback(writer, fobj, offset, count)
 
     def set_status(self, status: int, reason: str | None = None) -> None:
         """aiohttp decides on the status just before anything is sent; refusals are raised here instead."""

@@ -55,6 +55,10 @@ class Idempotency:
     def __init__(self) -> None:
         self._owners: dict[str, _Results] = {}  # at most one per API key
 
+    def forget(self, owner: str) -> None:
+        """Take what `owner` sends next for new."""
+        self._owners.pop(owner, None)
+
     async def once(
         self, owner: str, key: str | None, request: bytes, submit: Callable[[], Awaitable[list[Conversion]]]
     ) -> list[Conversion]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler
 
-from .. import errors
 from ..access.keys import Key
 from ..config import LimitsConfig
-from ..http.admission import admit
 from ..http.context import ASSETS
 from .catalogue import RESERVED
 from .playlists import RESERVED_LISTS
+from .rules import Rule
 
 #: Every so many requests of the failing key are answered 500.
 FAIL_EVERY = 3
@@ -28,8 +25,8 @@ LATENCY = 2.0
 #: What the webhooks of every key in offline mode are signed with; it is as public as the keys.
 WEBHOOK_SECRET = "whsec_eXRtcDNkIG9mZmxpbmUgbW9kZTogbm8gc2VjcmV0IQ=="  # noqa: S105  # on purpose
 _PUBLISHED = LimitsConfig(100, 1000, 10_000)
-_UNLIMITED = LimitsConfig(*(1_000_000_000,) * 3)
-_TINY_QUOTA = replace(_UNLIMITED, conversions_per_day=3)
+UNLIMITED = LimitsConfig(*(1_000_000_000,) * 3)
+_TINY_QUOTA = replace(UNLIMITED, conversions_per_day=3)
 
 
 @dataclass(frozen=True)
@@ -40,42 +37,46 @@ class ReservedKey:
     limits: LimitsConfig
     behaviour: str
     disabled: bool = False
+    rules: tuple[Rule, ...] = ()
 
 
+_FAILING = Rule(
+    when="every",
+    number=FAIL_EVERY,
+    code="INTERNAL_ERROR",
+    message="This key fails on every third request, as it should.",
+)
 TABLE = (
-    ReservedKey("test-unlimited", _UNLIMITED, "No limits that a test suite could meet."),
+    ReservedKey("test-unlimited", UNLIMITED, "No limits that a test suite could meet."),
     ReservedKey("test-tiny-limits", LimitsConfig(3, 1000, 10_000), "429 RATE_LIMITED after 3 requests in a minute."),
     ReservedKey("test-tiny-quota", _TINY_QUOTA, "429 QUOTA_EXCEEDED after 3 conversions in a day (UTC)."),
     ReservedKey("test-disabled", _PUBLISHED, "403 KEY_DISABLED.", disabled=True),
-    ReservedKey("test-failing", _UNLIMITED, f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved."),
-    ReservedKey("test-slow", _UNLIMITED, f"Every answer comes {LATENCY:g} seconds late."),
+    ReservedKey(
+        "test-failing",
+        UNLIMITED,
+        f"Every {FAIL_EVERY}rd request is answered 500 INTERNAL_ERROR, unserved.",
+        rules=(_FAILING,),
+    ),
+    ReservedKey(
+        "test-slow",
+        UNLIMITED,
+        f"Every answer comes {LATENCY:g} seconds late.",
+        rules=(Rule(when="every", delay=LATENCY),),
+    ),
 )
 RESERVED_KEYS = {one.key: Key(one.key, one.limits, one.disabled, WEBHOOK_SECRET) for one in TABLE}
 
 
-def offline_faults() -> Middleware:
-    """The middleware that makes the failing key fail and the slow one slow, and lists all in the description."""
-    asked: Counter[str] = Counter()
+#: The rules that keys have from the start.
+PRESETS = {one.key: one.rules for one in TABLE if one.rules}
 
-    @web.middleware
-    async def faults(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        if request.match_info.http_exception is not None:  # no such route: that comes first, as it does online
-            return await handler(request)
-        if request.path == "/openapi.json":
-            return await _description(request)
-        key = request.headers.get("Authorization", "").partition(" ")[2].strip()
-        if key == "test-slow":
-            await asyncio.sleep(LATENCY)
-        elif key == "test-failing":
-            asked[key] += 1
-            if asked[key] % FAIL_EVERY == 0:
-                admit(request)
-                raise errors.InternalError("This key fails on every third request, as it should.")
-        return await handler(request)
 
-    return faults
+@web.middleware
+async def described(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lists everything reserved in the description."""
+    if request.path == "/openapi.json" and request.match_info.http_exception is None:
+        return await _description(request)
+    return await handler(request)
 
 
 async def _description(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ import asyncio
 import email.parser
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from yarl import URL
 
 from server import errors
 from server.access.keys import Key
-from server.app import create_app
+from server.app import Route, create_app
 from server.config import Config, JobsConfig, LimitsConfig, StorageConfig
 from server.conversions.engine import Engine
 from server.gate import Gate
@@ -349,6 +349,7 @@ async def serving(
     keys: Mapping[str, Key] | None = None,
     middlewares: Sequence[Middleware] = (),
     gate: Gate | None = None,
+    routes: Iterable[Route] = (),
     **sections: Any,
 ) -> AsyncIterator[Api]:
     """The application with these sections of the configuration, all its files in `folder`."""
@@ -356,7 +357,9 @@ async def serving(
     sections = {"jobs": JobsConfig(slots=2, retry_pause=0), "storage": storage, **sections}
     config = Config(**sections, keys_file=folder / "keys.toml")
     studio = Studio()
-    app = studio.app = create_app(config, middlewares, keys=keys or KEYS, run=studio.run, look=studio.look, gate=gate)
+    app = studio.app = create_app(
+        config, middlewares, keys=keys or KEYS, routes=routes, run=studio.run, look=studio.look, gate=gate
+    )
     runner = server.make_runner(app)
     await runner.setup()
     try:
