@@ -37,6 +37,7 @@ def main() -> int:
         check_contents(wheel, sdist)
         programs = new_environment(folder / "installed", f"{wheel}[offline]")
         use(programs / "ytmp3d", folder / "empty folder")
+        check_the_plugin(programs, folder / "their project")
         check_the_extra_is_asked_for(programs, folder)
     print(f"{wheel.name} and {sdist.name} in dist/ are complete, and the installed command works")
     return 0
@@ -103,6 +104,15 @@ def fetched(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as answer:
         body: bytes = answer.read()
     return body
+
+
+def check_the_plugin(programs: Path, folder: Path) -> None:
+    """pytest finds the plugin by itself, and a test gets a server."""
+    folder.mkdir()
+    asks = "urllib.request.urlopen(f'{ytmp3d_server.url}/healthz', timeout=30).close()"
+    (folder / "test_it.py").write_text(f"import urllib.request\n\n\ndef test_it(ytmp3d_server):\n    {asks}\n")
+    run(programs / "pip", "install", "--quiet", "--disable-pip-version-check", "pytest")
+    run(programs / "pytest", "-q", "-W", "error", cwd=folder)
 
 
 def check_the_extra_is_asked_for(programs: Path, folder: Path) -> None:

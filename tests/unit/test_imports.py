@@ -39,6 +39,7 @@ IMPORT_RULES: dict[str, set[str]] = {
     "media": {"storage"},
     "conversions": {"storage"},
     "webhooks": {"storage"},
+    "testing": set(),
     "http": {"access", "conversions", "media", "storage", "webhooks"},
     "offline": {"access", "http", "media"},
     "app": {"access", "conversions", "http", "media", "storage", "webhooks"},
@@ -46,8 +47,8 @@ IMPORT_RULES: dict[str, set[str]] = {
 }
 #: Only these packages may import aiohttp.
 HTTP_PACKAGES = {"http", "webhooks", "offline", "app", "commands"}
-#: Who may start processes. The last two run in processes of their own, which `media.forking` starts.
-STARTING = ("media.process", "media.forking", "media.forkserver", "media.tool_child")
+#: Who may start processes. The two before the last run in processes of their own, which `media.forking` starts.
+STARTING = ("media.process", "media.forking", "media.forkserver", "media.tool_child", "testing.offline_server")
 #: What starts processes or forks.
 SPAWNING = re.compile(
     r"subprocess|multiprocessing(\.(process|context|pool|forkserver))?|asyncio\.create_subprocess_\w+"
