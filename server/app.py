@@ -54,10 +54,12 @@ from .http.context import (
     METRICS,
     PLAYLISTS,
     READINESS,
+    UNBELIEVED,
 )
 from .http.descriptors import room_for_connections
 from .http.idempotency import Idempotency
 from .http.long_answers import LongAnswers
+from .http.unbelieved import Unbelieved
 from .media import authorities, daily, environment, ffmpeg, forking, id3, process, updates, ytdlp
 from .media.exit_settings import configurations
 from .media.exits import Exits, exits_of
@@ -127,6 +129,7 @@ def create_app(
         room_for_connections(config.jobs.slots or _cores()), config.server.connections_per_address
     )
     app[LIMITER] = RateLimiter()
+    app[UNBELIEVED] = Unbelieved()
     app[IDEMPOTENCY] = Idempotency()
     app[BROKEN] = asyncio.Event()
     app[KEYS] = Keys(

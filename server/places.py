@@ -25,7 +25,7 @@ from pathlib import Path
 #: The variable that names the file of settings.
 VARIABLE = "YTMP3D_CONFIG"
 NAME, _OWN = "config.toml", "ytmp3d"
-_SYSTEM, _SYSTEM_DATA = Path("/etc") / _OWN, Path("/var/lib") / _OWN
+SYSTEM, _SYSTEM_DATA = Path("/etc") / _OWN, Path("/var/lib") / _OWN
 #: What a release before 0.2.0 left in the folder it was started in.
 _OLD_FILES = ("keys.toml", "state/ytmp3d.db")
 
@@ -41,7 +41,7 @@ class Places:
     named: bool = False
 
 
-def find(option: Path | None, environment: Mapping[str, str], *, here: Path = Path(), system: Path = _SYSTEM) -> Places:
+def find(option: Path | None, environment: Mapping[str, str], *, here: Path = Path(), system: Path = SYSTEM) -> Places:
     """The places of a command that was given `--config option`, or None, in the folder `here`.
 
     A file that was named is taken, whether it is there or not.

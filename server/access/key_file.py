@@ -157,6 +157,7 @@ def _edit(path: Path) -> Iterator[dict[str, Stored]]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        _give_to_owner_of(path.parent, descriptor)
         if not lock(descriptor, wait=True):
             log.warning("%s: %s", path.parent, NO_LOCKS)
         keys = _read(path)
@@ -166,6 +167,13 @@ def _edit(path: Path) -> Iterator[dict[str, Stored]]:
         os.close(descriptor)
 
 
+def _give_to_owner_of(folder: Path, descriptor: int) -> None:
+    """A service that runs as somebody else must read what root has written for it."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def _write(path: Path, keys: Mapping[str, Stored]) -> None:
     header = "# Written by ytmp3d's command `keys`; what is added by hand stays only if that command knows it.\n"
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -173,6 +181,7 @@ def _write(path: Path, keys: Mapping[str, Stored]) -> None:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123  # the mode must hold from the start
             file.write("\n".join([header, *(one.toml() for one in keys.values())]))
             file.flush()
+            _give_to_owner_of(path.parent, file.fileno())
             sync_open(file.fileno())
         replace(partial, path)
     except BaseException:

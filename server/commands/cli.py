@@ -18,7 +18,7 @@ from ..config_file import load
 from ..installation import program
 from ..places import VARIABLE, Places, find
 from ..printable import printable
-from . import demo, doctor, keys, offline_mode, serve, streams, update, version, webhooks
+from . import demo, deploy, doctor, keys, offline_mode, serve, streams, update, version, webhooks
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,7 +78,16 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("doctor", help="check everything a server needs, with the fix for each problem")
     _config_option(one)
     one.add_argument("--url", help="also convert this video and show how long each stage takes")
+    one.add_argument("--public", metavar="URL", help="ask a running server at this address instead, as others do")
     one.set_defaults(run=_doctor)
+
+    one = commands.add_parser("deploy", help="print a file for systemd, a reverse proxy or containers")
+    one.add_argument("what", choices=deploy.FILES, metavar="|".join(deploy.FILES))
+    _config_option(one)
+    one.add_argument("--public-url", metavar="URL", help="what links begin with (default: [server] public_url)")
+    one.set_defaults(
+        run=lambda arguments: deploy.run(arguments.what, _load(arguments), public_url=arguments.public_url)
+    )
 
     one = commands.add_parser("update", help="install a newer yt-dlp and plugins, and keep them if they work")
     one.set_defaults(run=lambda _: update.run())
@@ -160,7 +169,7 @@ def _tell(what: str, config: Config) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    return doctor.run(_places(arguments), url=arguments.url)
+    return doctor.run(_places(arguments), url=arguments.url, public=arguments.public)
 
 
 def _load(arguments: argparse.Namespace) -> Config:

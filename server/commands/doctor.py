@@ -24,20 +24,22 @@ from ..media.pipeline import Pipeline
 from ..places import Places
 from ..printable import printable
 from ..storage.artifacts import Artifacts
-from . import checks
+from . import checks, outside
 from .checks import OK, PROBLEM, WARNING, Finding
 from .serve import is_loopback
 from .signals import run as until_signal
 
 
-def run(places: Places, *, url: str | None) -> int:
+def run(places: Places, *, url: str | None, public: str | None = None) -> int:
     """Print a line for each check; the exit status is 1 if anything is a problem, else 0."""
-    return until_signal(_run(places, url))
+    if public:
+        return until_signal(_run(outside.examine(public, os.environ.get("YTMP3D_KEY", "").strip(), url)))
+    return until_signal(_run(examine(places, url)))
 
 
-async def _run(places: Places, url: str | None) -> int:
+async def _run(findings: AsyncIterator[Finding]) -> int:
     worst = 0
-    async for finding in examine(places, url):
+    async for finding in findings:
         print(f"{finding.level:8} {finding.subject:11} {printable(finding.text)}", flush=True)
         worst = max(worst, finding.level == PROBLEM)
     return worst

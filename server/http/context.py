@@ -20,6 +20,7 @@ from .compressed import Asset
 from .connections import Connections
 from .idempotency import Idempotency
 from .long_answers import LongAnswers
+from .unbelieved import Unbelieved
 
 CONFIG = web.AppKey("config", Config)
 CONNECTIONS = web.AppKey("connections", Connections)
@@ -33,6 +34,7 @@ METRICS = web.AppKey("metrics", Metrics)
 IDEMPOTENCY = web.AppKey("idempotency", Idempotency)
 PLAYLISTS = web.AppKey("playlists", Playlists)
 READINESS = web.AppKey("readiness", Readiness)
+UNBELIEVED = web.AppKey("unbelieved", Unbelieved)
 #: Set when an essential part has failed; the server then stops.
 BROKEN = web.AppKey("broken", asyncio.Event)
 #: The files of the page, by the name they are served under.

@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from .. import errors
 from . import addresses
-from .context import CONFIG
+from .context import CONFIG, UNBELIEVED
 
 #: A host name, an IPv4 or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -59,6 +59,8 @@ def base_url(request: web.Request) -> str:
         if (said := _last(request, "X-Forwarded-Proto").lower()) in ("http", "https"):
             scheme = said
         host = _last(request, "X-Forwarded-Host") or host
+    elif "X-Forwarded-Proto" in request.headers:
+        request.app[UNBELIEVED].tell(request.remote or "")
     if host is None:  # HTTP/1.0; request.host would look up our own name, which blocks
         name, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("localhost", 80)
         host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

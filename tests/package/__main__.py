@@ -21,9 +21,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
 #: Which files of each folder the package holds, and where.
-SOURCES = (("server", "*.py", "ytmp3d"), ("server", "*.js", "ytmp3d"), ("static", "*.*", "ytmp3d/static"))
+SOURCES = (
+    *(("server", "*.py", "ytmp3d"), ("server", "*.js", "ytmp3d"), ("static", "*.*", "ytmp3d/static")),
+    ("server/deploy", "*", "ytmp3d/deploy"),
+)
 EXAMPLE = "config.example.toml"
-FOR_DEVELOPERS = ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "setup.cfg", "pyproject.toml", EXAMPLE)
+FOR_DEVELOPERS = (
+    "README.md",
+    "Containerfile",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "setup.cfg",
+    "pyproject.toml",
+    EXAMPLE,
+)
 
 
 def main() -> int:
@@ -79,6 +91,7 @@ def use(command: Path, folder: Path) -> None:
     (folder / "config.toml").write_text("[server]\nport = 0\n")
     run(command, "doctor", cwd=folder)
     run(command, "keys", "create", "anna", cwd=folder)
+    run(command, "deploy", "systemd", cwd=folder)
     with serving(command, folder) as url:
         for path, file in (("", "index.html"), ("docs", "docs.html"), ("static/app.js", "app.js")):
             assert fetched(f"{url}/{path}") == (ROOT / "static" / file).read_bytes(), path

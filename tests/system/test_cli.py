@@ -100,6 +100,15 @@ def test_no_keys_are_an_empty_list_and_the_command_that_makes_one(here: Here, co
     assert done.stderr.endswith(f": python -m server keys --config {config} create NAME\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: keys made by root for a service (needs root)")
+def test_what_root_writes_for_a_service_is_the_services(here: Here, tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 23456)
+    assert here("keys", "create", "anna").returncode == 0
+    for name in ("keys.toml", "keys.toml.lock"):
+        found = (tmp_path / name).stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 23456, 0o600)
+
+
 def test_without_settings_keys_are_in_a_folder_of_ones_own(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

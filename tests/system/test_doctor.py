@@ -26,7 +26,6 @@ from server.config import Config, ServerConfig
 from server.media import readiness, ytdlp
 from server.media.exits import exits_of
 from server.offline import offline_youtube
-from server.places import beside
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 SUBJECTS = [
@@ -125,14 +124,11 @@ def test_every_problem_of_a_box_is_found_in_one_go(tmp_path: Path) -> None:
     assert found[-1] == (WARNING, "conversion", "not tried: mend the problems above first")
 
 
-async def test_no_finding_reaches_the_terminal_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def examined(*_: object) -> AsyncIterator[Finding]:
+async def test_no_finding_reaches_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    async def examined() -> AsyncIterator[Finding]:
         yield Finding(PROBLEM, "conversion", "YouTube says: \x1b]0;owned\x07\x9b31m\u202eGPJ.exe\nok  keys  fine")
 
-    monkeypatch.setattr(doctor, "examine", examined)
-    assert await doctor._run(beside(Path("config.toml")), None) == 1
+    assert await doctor._run(examined()) == 1
     shown = capsys.readouterr().out
     assert shown == "problem  conversion  YouTube says: �]0;owned��31mGPJ.exe ok  keys  fine\n"
 

@@ -19,13 +19,15 @@ PATTERNS = {name: value.replace(",", " ").split() for name, value in SETUP["opti
 #: What lies in a package's folder and is none of its data.
 FOR_DEVELOPERS = {"README.md"}
 
+#: Packages without modules.
+OF_DATA = {"ytmp3d.deploy", "ytmp3d.example", "ytmp3d.static"}
 #: Nothing that makes YouTube work is held back in CI.
 FLOATING = {"yt-dlp", "yt-dlp-ejs", "deno", "bgutil-ytdlp-pot-provider"}
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
     folders = {path.parent.relative_to(ROOT / "server").parts for path in (ROOT / "server").rglob("*.py")}
-    assert {".".join(("ytmp3d", *folder)) for folder in folders} == PACKAGES - {"ytmp3d.static", "ytmp3d.example"}
+    assert {".".join(("ytmp3d", *folder)) for folder in folders} == PACKAGES - OF_DATA
 
 
 @pytest.mark.parametrize("folder", ["server", "static"])
