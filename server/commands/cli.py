@@ -85,9 +85,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("what", choices=deploy.FILES, metavar="|".join(deploy.FILES))
     _config_option(one)
     one.add_argument("--public-url", metavar="URL", help="what links begin with (default: [server] public_url)")
-    one.set_defaults(
-        run=lambda arguments: deploy.run(arguments.what, _load(arguments), public_url=arguments.public_url)
-    )
+    one.add_argument("--box", action="append", metavar="HOST:PORT", help="with nginx: one of several servers")
+    one.set_defaults(run=_deploy)
 
     one = commands.add_parser("update", help="install a newer yt-dlp and plugins, and keep them if they work")
     one.set_defaults(run=lambda _: update.run())
@@ -166,6 +165,11 @@ def _tell(what: str, config: Config) -> None:
     """Tell somebody at a terminal which files were used; a script reads no more than it asked for."""
     if sys.stderr.isatty():
         print(f"{what}. Settings: {config.file or 'the defaults'}.", file=sys.stderr)
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    boxes = arguments.box or ()
+    return deploy.run(arguments.what, _load(arguments), public_url=arguments.public_url, boxes=boxes)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,11 +26,17 @@ FILES = {
 _FOLDER = Path(__file__).parent.parent / "deploy"
 _EXAMPLE_URL = "https://mp3.example.org"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # where a proxy on this machine finds it
+_BOX = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _FIELD = re.compile(r"@([A-Z_]+)@")
 
 
-def run(what: str, config: Config, *, public_url: str | None) -> int:
-    """Print the file; what is to be done by hand goes to stderr. The exit status. Raises ConfigError."""
+def run(what: str, config: Config, *, public_url: str | None, boxes: Sequence[str] = ()) -> int:
+    """Print the file; what is to be done by hand goes to stderr. The exit status. Raises ConfigError.
+
+    With `boxes`, the addresses of several servers, nginx sends each key to one of them.
+    """
+    if boxes and what != "nginx":
+        raise ConfigError("--box goes with nginx")
     url = (public_url or config.server.public_url).rstrip("/")
     if not url and what != "systemd":
         print(f"There is no [server] public_url, so this is for {_EXAMPLE_URL}; see --public-url.", file=sys.stderr)
@@ -41,6 +48,8 @@ def run(what: str, config: Config, *, public_url: str | None) -> int:
         raise ConfigError(f"--public-url: expected an address like {_EXAMPLE_URL!r}, found {url!r}") from error
     if what == "systemd":
         fields |= _service(config)
+    if boxes:
+        fields |= _upstream(boxes)
     print(_FIELD.sub(lambda found: fields[found[1]], text), end="")
     return 0
 
@@ -56,11 +65,24 @@ def _fields(config: Config, url: str) -> dict[str, str]:
         "PUBLIC_URL": url,
         "NAME": parts.hostname if port is None else f"{parts.hostname}:{port}",
         "PREFIX": parts.path,
+        "UPSTREAM": "",
         "ADDRESS": f"{address}:{config.server.port}",
         "HOST": "127.0.0.1",
         "PORT": str(config.server.port),
         "STOP_SECONDS": str(config.server.shutdown_grace + 15),
     }
+
+
+def _upstream(boxes: Sequence[str]) -> dict[str, str]:
+    if wrong := [box for box in boxes if not _BOX.fullmatch(box)]:
+        raise ConfigError(f"--box: expected a server like '10.0.0.2:8080', found {wrong[0]!r}")
+    servers = "".join(f"    server {box} max_fails=0;\n" for box in boxes)
+    text = (
+        "# A key is always served by the same box; all have the same keys.toml. Each has a [server] public_url of its\n"
+    )
+    text += "# own, which leads to it alone: downloads and covers are asked for without a key.\n"
+    text += f"upstream ytmp3d {{\n    hash $http_authorization consistent;\n{servers}}}\n\n"
+    return {"UPSTREAM": text, "ADDRESS": "ytmp3d"}
 
 
 def _service(config: Config) -> dict[str, str]:

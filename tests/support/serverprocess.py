@@ -77,7 +77,7 @@ class ServerProcess:
         self.folder = folder
         self.downloads = folder / "downloads"
         self.mark = uuid.uuid4().hex
-        self.port = 0
+        self.port = self.fixed_port = 0
         self.interpreter = [str(python), "-m", "server"]
         self._log = beside.with_suffix(".log")
         self._config = beside.with_suffix(".toml")
@@ -110,7 +110,8 @@ class ServerProcess:
         port_file = self._port_file
         port_file.unlink(missing_ok=True)
         with_shared_clips(self.folder / "youtube")
-        command = [*self.interpreter, "serve", "--offline", "--port", "0", "--port-file", str(port_file)]
+        command = [*self.interpreter, "serve", "--offline", "--port", str(self.fixed_port)]
+        command += ["--port-file", str(port_file)]
         command += ["--config", str(self._config), "--state", str(self.folder)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
