@@ -19,7 +19,7 @@ from . import errors, filesystems
 from .access.keys import Key, Keys
 from .access.ratelimit import RateLimiter
 from .config import Config, StorageConfig
-from .conversions import records, use
+from .conversions import records, seen, use
 from .conversions.archives import TABLE as ARCHIVES_TABLE
 from .conversions.archives import Archives
 from .conversions.engine import Engine
@@ -225,6 +225,7 @@ async def _conversions(
         telling = _webhooks(app, state)
         telling.restore(rows[webhooks.TABLE])
         engine.use.restore(rows[use.TABLE])
+        engine.seen.restore(rows[seen.TABLE])
         await engine.restore(rows[records.TABLE], found)
         app[ARCHIVES] = Archives(engine.table, state)
         app[ARCHIVES].restore(rows[ARCHIVES_TABLE])

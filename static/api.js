@@ -37,7 +37,7 @@ export class Api {
     return (await this.#json('POST', 'batch-convert', { headers, body: { urls, quality } })).jobs;
   }
 
-  /** A page of this key's conversions, newest first: `{jobs, next_cursor}`. */
+  /** A page of this key's conversions, newest first: `{key, jobs, next_cursor}`. */
   list(cursor = null) {
     return this.#json('GET', `status?limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
   }

@@ -8,6 +8,7 @@ import { moment, wait } from './format.js';
 import { keptKey, keyFromAddress } from './key.js';
 import { Player } from './player.js';
 import { Limits, Lost, Notice, announce } from './notices.js';
+import { welcome } from './welcome.js';
 
 const $ = (id) => document.getElementById(id);
 const BETWEEN_DOWNLOADS_MS = 400; // browsers drop downloads that are started all at once
@@ -60,6 +61,7 @@ function leave() {
   lost.hide();
   notice.hide();
   limits.hide();
+  welcome.hide();
 }
 
 function ask(words = '') {
@@ -186,6 +188,7 @@ async function refresh() {
   try {
     const page = await api.list();
     if (api !== asked) return;
+    welcome.show(page);
     const listed = new Set(page.jobs.map((conversion) => conversion.conversion_id));
     const oldest = page.next_cursor ? Date.parse(page.jobs.at(-1).created_at) : -Infinity;
     for (const id of known) {
@@ -304,7 +307,10 @@ addEventListener('hashchange', start);
 
 function start() {
   const key = keyFromAddress();
-  if (key) keptKey.set(key);
+  if (key) {
+    keptKey.set(key);
+    welcome.expect();
+  }
   if (key || keptKey.get()) enter(key ?? keptKey.get());
   else if (!api) ask();
 }

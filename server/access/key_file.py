@@ -49,13 +49,33 @@ def create(path: Path, name: str, limits_overrides: dict[str, int]) -> str:
     if name == ENVIRONMENT:
         raise ValueError(f'the name "{ENVIRONMENT}" belongs to the key in the environment variable YTMP3D_KEY')
     _check_limits(limits_overrides)
-    plain = f"ytmp3d_{secrets.token_urlsafe(24)}"
+    plain = _new_key()
     with _edit(path) as keys:
         if name in keys:
             raise ValueError(f'there is already a key "{name}"; delete it first')
         created, secret = datetime.now(UTC).replace(microsecond=0), webhook_secret.new()
         keys[name] = Stored(name, hashed(plain), created, limits=limits_overrides, webhook_secret=secret)
     return plain
+
+
+def renew(path: Path, name: str, show: Callable[[str], None]) -> None:
+    """Give a key's name a new key, which `show` is called with; limits and webhook secret stay.
+
+    The old key ends, but not if `show` raises.
+    """
+    plain = _new_key()
+    with _edit(path) as keys:
+        one = _known(keys, name)
+        if one.disabled:
+            raise ValueError(f'the key "{one.name}" is disabled; enable it first')
+        created = datetime.now(UTC).replace(microsecond=0)
+        keys[one.name] = dataclasses.replace(one, sha256=hashed(plain), created=created)
+        show(plain)
+
+
+def check_known(path: Path, name: str) -> None:
+    """Raise ValueError unless there is a key of that name."""
+    _known(_read(path), name)
 
 
 def listing(path: Path) -> dict[str, str]:
@@ -101,6 +121,10 @@ def secret_of(path: Path, name: str) -> str:
 def delete(path: Path, name: str) -> None:
     with _edit(path) as keys:
         del keys[_known(keys, name).name]
+
+
+def _new_key() -> str:
+    return f"ytmp3d_{secrets.token_urlsafe(24)}"
 
 
 def _check_limits(limits: Mapping[str, int]) -> None:

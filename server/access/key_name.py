@@ -1,11 +1,11 @@
-"""What a key may be called: a word of any script."""
+"""What a key may be called: a word of any script, or several with one space between them."""
 
 from __future__ import annotations
 
 import unicodedata
 
 #: What is expected of a name, for messages.
-EXPECTED = "1 to 64 letters of any script, digits, . _ -"
+EXPECTED = "1 to 64 letters of any script, digits, . _ - and single spaces between them"
 _LONGEST = 64
 
 
@@ -15,6 +15,10 @@ def normal(name: str) -> str:
 
 
 def is_good(name: str) -> bool:
-    """Whether a key may have this name. It needs no quoting in TOML, a log line or a label."""
-    allowed = all(one in "._-" or unicodedata.category(one)[0] in "LMN" for one in name)
-    return 0 < len(name) <= _LONGEST and allowed and not unicodedata.category(name[0]).startswith("M")
+    """Whether a key may have this name. It needs no escapes in TOML, a log line or a label."""
+    return len(name) <= _LONGEST and all(map(_is_word, name.split(" ")))
+
+
+def _is_word(text: str) -> bool:
+    allowed = all(one in "._-" or unicodedata.category(one)[0] in "LMN" for one in text)
+    return bool(text) and allowed and not unicodedata.category(text[0]).startswith("M")

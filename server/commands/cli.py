@@ -51,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("name")
     for name, meaning in keys.LIMITS.items():
         action.add_argument(f"--{name.replace('_', '-')}", type=partial(_limit, name), metavar="N", help=meaning)
-    actions.add_parser("list", help="list the keys, with what each has used")
+    action.add_argument("--qr", action="store_true", help="show the link's QR code although this is no terminal")
+    actions.add_parser("list", help="list the keys, with what each has used, and when last")
+    action = actions.add_parser("link", help="make a link for a key that exists, with a new key; the old one ends")
+    action.add_argument("name")
+    action.add_argument("--renew", action="store_true", help="end the old key")
+    action.add_argument("--qr", action="store_true", help="show the link's QR code although this is no terminal")
     action = actions.add_parser("set", help="change a key's limits; 0 or none takes one back to the default")
     action.add_argument("name")
     for name, meaning in keys.LIMITS.items():

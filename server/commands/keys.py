@@ -9,10 +9,10 @@ import time
 from ..access import key_file
 from ..access.keys import AUTOMATIC
 from ..config import Config, ConfigError
-from ..conversions import use
+from ..conversions import seen, use
 from ..storage import snapshot, state
 from ..storage.state import Rows
-from . import streams
+from . import invitation, streams
 
 #: The limits that a key may have of its own, with what each counts.
 LIMITS = {
@@ -24,9 +24,10 @@ LIMITS = {
 }
 #: The message after each `keys` command.
 DONE = {
-    "create": "This is the only time the two are shown. A running server accepts it within two seconds.",
+    "create": "This is the only time that key and secret are shown. A running server accepts it within two seconds.",
     "set": 'Changed the limits of "{}". A running server keeps to them within two seconds.',
     "disable": 'Disabled "{}". A running server refuses it within two seconds.',
+    "link": 'The old key of "{}" ends within two seconds, and with it its link. Conversions and limits stay.',
     "secret": 'Shown only now. A running server signs the webhooks of "{}" with it within two seconds.',
     "enable": 'Enabled "{}". A running server accepts it within two seconds.',
     "delete": 'Deleted "{}". A running server refuses it within two seconds; its conversions stay until they expire.',
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
                 key_file.delete(path, arguments.name)
                 raise ConfigError("the key was not made, since it could not be shown")
             print(f"Its webhooks are signed with {key_file.secret_of(path, arguments.name)}", file=sys.stderr)
+            invitation.show(config, arguments.name, plain, qr=_wants_code(arguments))
             if is_first and arguments.name != AUTOMATIC:
                 own = key_file.command(config, f"create {AUTOMATIC}")
                 print(
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
         elif arguments.action == "list":
             _list(config)
             return 0
+        elif arguments.action == "link":
+            _renew(arguments, config)
         elif arguments.action == "secret":
             print(key_file.make_secret(path, arguments.name, renew=arguments.renew), flush=True)
         elif arguments.action == "set":
@@ -72,6 +76,29 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+def _renew(arguments: argparse.Namespace, config: Config) -> None:
+    """Show a link with a new key. There is none with the old key, which nobody here knows."""
+    path, name = config.keys_file, arguments.name
+    if not arguments.renew:
+        key_file.check_known(path, name)
+        raise ValueError(
+            f'the key "{name}" is not kept, only its hash, so its link cannot be shown again; --renew makes a new key '
+            "and its link, and ends the old key at once (conversions and limits stay with the name)"
+        )
+
+    def show(plain: str) -> None:
+        print(plain, flush=True)
+        if streams.is_lost():
+            raise ConfigError("the old key stays, since the new one could not be shown")
+        invitation.show(config, name, plain, qr=_wants_code(arguments))
+
+    key_file.renew(path, name, show)
+
+
+def _wants_code(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.qr) or (sys.stdout.isatty() and sys.stderr.isatty())
+
+
 def _list(config: Config) -> None:
     """Print a line for each key, with what it has used, as far as the database says."""
     if not (lines := key_file.listing(config.keys_file)):
@@ -79,12 +106,16 @@ def _list(config: Config) -> None:
         print(f"There are no keys in {config.keys_file}. Make one: {make_one}", file=sys.stderr)
         return
     database = config.storage.state / state.NAME
-    rows: Rows | None = None
+    rows: dict[str, Rows] | None = None
     try:
-        rows = snapshot.rows(database, use.TABLE)
+        rows = snapshot.tables(database, use.TABLE, seen.TABLE)
     except FileNotFoundError:
         pass  # no server has run yet
     except OSError as error:
         print(f"{database}: what the keys have used cannot be shown: {error.strerror}", file=sys.stderr)
     for name, line in lines.items():
-        print(line if rows is None else f"{line}  {use.described(rows, name, time.time())}")
+        if rows is not None:
+            of_all = use.described(rows[use.TABLE], name, time.time())
+            last = seen.described(rows[seen.TABLE], name)
+            line = f"{line}  {last}; {of_all}" if last else f"{line}  {of_all}"
+        print(line)

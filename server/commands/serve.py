@@ -133,7 +133,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return _url({"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
+        return url({"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host), self.port)  # noqa: S104  # it names, it binds nothing
 
 
 @asynccontextmanager
@@ -196,7 +196,7 @@ def banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
     base = server.app[CONFIG].server.public_url or server.url
     others = ""
     if server.host in ("0.0.0.0", "::") and base == server.url:  # noqa: S104  # it is asked, not bound
-        others = f"  others {_url(socket.gethostname(), server.port)} (by this machine's name, or its address)\n"
+        others = f"  others {url(socket.gethostname(), server.port)} (by this machine's name, or its address)\n"
     quote = '"' if key.startswith("$") else "'"
     return f"""ytmp3d listens on {server.url}
 
@@ -210,7 +210,7 @@ def banner(server: Server, key: str, about: str, *, in_link: bool) -> str:
 """
 
 
-def _url(host: str, port: int) -> str:
+def url(host: str, port: int | str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -25,6 +25,7 @@ from . import backlog, records
 from .fairqueue import FairQueue
 from .retention import Retention
 from .retries import may_try_again, may_wait_for_storage
+from .seen import Seen
 from .storage_gate import StorageGate
 from .table import Table
 from .use import Use
@@ -66,6 +67,7 @@ class Engine:
         self._metrics = metrics
         self.slots = slots
         self.use = Use(state, metrics)
+        self.seen = Seen(state)
         self.table = Table(file_name)
         #: How many jobs of a key may be in slots at a time, by the key's name; 0 is no bound.
         self.bound_of: Callable[[str], int] = lambda owner: 0
@@ -422,6 +424,7 @@ class Engine:
     async def tidy(self) -> None:
         """Expire conversions that are due, enforce the disk budget, and check for free space."""
         self.use.write()
+        self.seen.write()
         await self._gate.look()
         await self._end_impatient()
         await self._expire_in_steps(self.retention.expired())
@@ -477,3 +480,4 @@ class Engine:
             self.queue.discard(conversion)
         await self.workers.drain(grace)
         self.use.write()
+        self.seen.write(all_of_it=True)

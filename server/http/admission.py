@@ -31,6 +31,7 @@ def admit(request: web.Request) -> Key:
             f"Try again in {verdict.retry_after} s."
         )
     app[ENGINE].use.count(key.name, requests=1)
+    app[ENGINE].seen.note(key.name)
     return key
 
 

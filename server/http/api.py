@@ -96,7 +96,8 @@ async def list_own(request: web.Request) -> web.Response:
         await asyncio.sleep(0)  # a key may have a hundred thousand
     page, rest = found[:limit], found[limit:]
     following = b'"' + _to_cursor(page[-1]).encode() + b'"' if rest else b"null"
-    return as_json(b'{"jobs":[' + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
+    head = b'{"key":' + json.dumps(key.name).encode() + b',"jobs":['
+    return as_json(head + _list(request, page, base) + b'],"next_cursor":' + following + b"}")
 
 
 async def clear(request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 #: The tables with (id, record) rows.
-TABLES = ("conversions", "daily_use", "archives", "webhooks")
+TABLES = ("conversions", "daily_use", "archives", "webhooks", "last_seen")
 #: Bytes of the write-ahead log that outlive a checkpoint; rewriting them is faster than letting the file grow again.
 _WAL_KEPT = 16 << 20
 
@@ -32,8 +32,18 @@ def _add_webhooks(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE webhooks (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)")
 
 
+def _add_last_seen(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE last_seen (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)")
+
+
 #: The function at index N migrates version N to N + 1.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_use, _add_archives, _add_webhooks)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _add_use,
+    _add_archives,
+    _add_webhooks,
+    _add_last_seen,
+)
 
 
 def configure(connection: sqlite3.Connection, *, syncs: bool = True) -> None:

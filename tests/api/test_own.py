@@ -91,7 +91,7 @@ async def test_the_list_is_the_keys_own_newest_first(api: Api) -> None:
     made = [(await api.made(f"video-{n:05d}"))["conversion_id"] for n in range(5)]
     await api.made("their-video", key=OTHER)
     answer = await api.get("/status")
-    assert ids(answer) == made[::-1] and answer.json["next_cursor"] is None
+    assert ids(answer) == made[::-1] and answer.json["next_cursor"] is None and answer.json["key"] == "anna"
     assert answer.json["jobs"][0] == await api.status(made[-1])
     assert ids(await api.get("/status", key=OTHER)) != []
 

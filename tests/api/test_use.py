@@ -15,7 +15,7 @@ from support.api import KEYS, OTHER, Api, finish, link, serving, submit, watch
 from server import errors
 from server.access.keys import Key
 from server.config import LimitsConfig
-from server.conversions import use
+from server.conversions import seen, use
 from server.conversions.use import Amount
 from server.jobs import Order, Quality
 from server.metrics import Metrics
@@ -180,6 +180,28 @@ async def test_counting_makes_no_commit_of_its_own(api: Api, monkeypatch: pytest
     await api.engine.submit("anna", [Order("some-video-", Quality.HIGH)])
     (last,) = noted[-1].values()
     assert (last["requests"], last["conversions"]) == (50, 1)
+
+
+async def test_when_a_key_was_last_used_is_written_seldom_and_survives_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "state" / "ytmp3d.db"
+    async with serving(tmp_path) as api:
+        monkeypatch.setattr(api.engine.seen, "_clock", lambda: 1_795_000_000.0)
+        await api.get("/status")
+        api.engine.seen.write()
+        monkeypatch.setattr(api.engine.seen, "_clock", lambda: 1_795_000_059.0)
+        await api.get("/status")
+        api.engine.seen.write()
+        await api.convert("some-video-", key=OTHER)  # commits
+        rows = snapshot.rows(database, seen.TABLE)
+        assert ("anna", {"at": "2026-11-18T11:06:40+00:00"}) in rows and len(rows) == 1
+    rows = snapshot.rows(database, seen.TABLE)
+    assert dict(rows).keys() == {"anna", "ben"} and dict(rows)["anna"] == {"at": "2026-11-18T11:07:39+00:00"}
+    assert seen.described(rows, "anna").startswith("last used 2026-11-1")
+    assert seen.described(rows, "nobody") == seen.described([("x", {"at": 1})], "x") == ""
+    async with serving(tmp_path) as api:
+        assert api.engine.seen._moments["anna"] == 1_795_000_059.0
 
 
 async def opened(folder: Path) -> tuple[State, use.Use]:

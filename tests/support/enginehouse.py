@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from server.config import JobsConfig
-from server.conversions import records, use
+from server.conversions import records, seen, use
 from server.conversions.engine import Engine
 from server.jobs import Artifact, Conversion, Job, Recipe
 from server.metrics import Metrics
@@ -79,6 +79,7 @@ class EngineHouse:
         for table in ("archives", "webhooks"):
             self.state.written_anew_from(table, list)
         self.engine.use.restore(rows[use.TABLE])
+        self.engine.seen.restore(rows[seen.TABLE])
         await self.engine.restore(rows[records.TABLE], found)
         self._background = asyncio.create_task(self.engine.run_forever())
 

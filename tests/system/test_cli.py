@@ -19,6 +19,7 @@ from support.serverprocess import ROOT, until
 
 from server import __version__
 from server.access.keys import AUTOMATIC
+from server.commands.invitation import code
 
 KEY = re.compile(r"ytmp3d_[A-Za-z0-9_-]{32}")
 #: For YTMP3D_KEY.
@@ -144,7 +145,7 @@ def test_keys_live_beside_the_configuration(here: Here, config: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("create", "a name"), ("keys.toml", "'a name'")),
+        (("create", "a  name"), ("keys.toml", "'a  name'", "single spaces")),
         (("create", "env"), ("YTMP3D_KEY",)),
         (("disable", "nobody"), ("no key", "nobody")),
         (("enable", "nobody"), ("no key", "nobody")),
@@ -161,6 +162,31 @@ def test_a_name_is_for_one_key(here: Here, tmp_path: Path) -> None:
     first = here("keys", "create", "anna")
     refused(here("keys", "create", "anna"), "already", "anna")
     assert first.returncode == 0
+
+
+def test_a_key_comes_with_a_link_to_send_and_a_program_reads_the_key_alone(here: Here, config: Path) -> None:
+    made = here("keys", "create", "Zoë Müller")
+    assert KEY.fullmatch(made.stdout.strip()) and "█" not in made.stderr
+    assert f"  http://127.0.0.1:8080/#key={made.stdout.strip()}\n" in made.stderr
+    assert "works on this machine only" in made.stderr and "public_url" in made.stderr
+    config.write_text('[server]\npublic_url = "https://mp3.example.org/music/"\n')
+    made = here("keys", "--config", config, "create", "ben", "--qr")
+    link = f"https://mp3.example.org/music/#key={made.stdout.strip()}"
+    assert f"  {link}\n" in made.stderr and code(link) in made.stderr and "guess" not in made.stderr
+
+
+def test_a_link_is_shown_again_only_with_a_new_key(here: Here, tmp_path: Path) -> None:
+    old = here("keys", "create", "anna", "--per-day", 7).stdout.strip()
+    before = (tmp_path / "keys.toml").read_text()
+    refused(here("keys", "link", "anna"), "anna", "--renew makes a new key", "ends the old key at once")
+    refused(here("keys", "link", "nobody"), "no key", "nobody")
+    assert (tmp_path / "keys.toml").read_text() == before
+    new = here("keys", "link", "anna", "--renew")
+    assert KEY.fullmatch(new.stdout.strip()) and new.stdout.strip() != old
+    assert f"/#key={new.stdout}" in new.stderr and 'The old key of "anna" ends' in new.stderr
+    assert "7 per day" in here("keys", "list").stdout
+    here("keys", "disable", "anna")
+    refused(here("keys", "link", "anna", "--renew"), "anna", "disabled")
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", ""])

@@ -291,6 +291,15 @@ def test_the_key_leaves_the_address_bar_stays_in_the_browser_and_can_be_forgotte
     assert page.evaluate("localStorage.getItem('ytmp3d.key')") is None
 
 
+def test_an_invitation_greets_by_name_and_not_again(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page.locator("#welcome h2")).to_have_text("Hello test-unlimited")
+    page.reload()
+    expect(page.get_by_label("Links")).to_be_visible()
+    expect(page.locator("#limits-text")).to_contain_text("requests left")
+    expect(page.locator("#welcome")).to_have_count(0)
+
+
 @pytest.mark.parametrize(("key", "words"), [("nobody's", "isn’t known here"), ("test-disabled", "switched off")])
 def test_a_refused_key_has_its_own_words(open_page: OpenPage, key: str, words: str) -> None:
     page = open_page(key)

@@ -65,17 +65,29 @@ def test_a_full_output_is_one_line(folder: Path) -> None:
     assert errors == "ytmp3d: the output cannot be written: No space left on device\n"
 
 
-def test_a_key_that_cannot_be_shown_is_not_made(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (("create", "unseen"), "the key was not made, since it could not be shown"),
+        (("link", "me", "--renew"), "the old key stays, since the new one could not be shown"),
+    ],
+)
+def test_a_key_that_cannot_be_shown_changes_nothing(folder: Path, action: tuple[str, ...], words: str) -> None:
+    before = (folder / "keys.toml").read_text()
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as nobody:
-        command = [sys.executable, "-m", "server", "keys", "create", "unseen"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=90
+            [sys.executable, "-m", "server", "keys", *action],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=90,
         )
-    assert (done.returncode, done.stderr) == (2, "ytmp3d: the key was not made, since it could not be shown\n")
-    assert "unseen" not in ytmp3d("keys", "list", cwd=folder).stdout
+    assert (done.returncode, done.stderr) == (2, f"ytmp3d: {words}\n")
+    assert (folder / "keys.toml").read_text() == before
 
 
 def test_a_locale_without_unicode_ends_no_command(folder: Path) -> None:
