@@ -1,10 +1,11 @@
-"""What the README tells authors of clients, run as it is written, and its tables beside the code's."""
+"""What the docs tell authors of clients, run as it is written, and their tables beside the code's."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,18 @@ from support.serverprocess import MARK, ROOT, all_processes, marked, until
 
 from server.offline.keys import reserved
 
-SECTION = re.search(r"^## Test a client against it\n(.+?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)
-assert SECTION
-TEXT = SECTION[1]
+TEXT = (ROOT / "static" / "docs" / "testing.md").read_text()
+#: The languages whose recipes run here; each other one says above it why not.
+RUN = {"sh", "python", "js"}
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.+?)^```$", TEXT, re.M | re.S)
+
+
+def test_every_recipe_is_run_or_says_why_not() -> None:
+    for before, language in re.findall(r"^(.*)\n```(\w+)$", TEXT, re.M):
+        assert (language in RUN) != before.startswith("<!-- not run: "), language
 
 
 def rows(first: str) -> list[list[str]]:
@@ -68,23 +74,37 @@ def test_the_shell_recipe_ends_when_the_server_does_not_start(tmp_path: Path, en
 
 
 def test_the_pytest_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
-    conftest, test = blocks("python")
+    (recipe,) = blocks("python")
     theirs = tmp_path / "their-project"
     theirs.mkdir()
-    (theirs / "conftest.py").write_text(conftest)
-    (theirs / "test_client.py").write_text(test)
+    (theirs / "test_client.py").write_text(recipe)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(theirs)]
-    # Some of our plugins ask for settings.
-    plain = environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=theirs, env=plain, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
-    check_nothing_is_left(environment, theirs, "conftest.py", "test_client.py")
+    # Some of our plugins ask for settings; ours is this checkout's.
+    plain = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+    command += ["-p", "server.testing.plugin"]
+    done = subprocess.run(command, cwd=theirs, env=environment | plain, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
+    check_nothing_is_left(environment, theirs, "test_client.py")
 
 
-def test_the_tables_of_readme_code_and_description_are_one(tmp_path: Path) -> None:
+def test_the_node_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
+    """By Node, or else by Deno, which comes with yt-dlp."""
+    for name, recipe in zip(("ytmp3d.mjs", "client.test.mjs"), blocks("js"), strict=True):
+        (tmp_path / name).write_text(recipe)
+    deno = [str(Path(sys.prefix) / "bin" / "deno"), "test", "--no-config", "--allow-all", "--quiet"]
+    command = ["node", "--test"] if shutil.which("node") else deno
+    variables = environment | {"DENO_DIR": environment["TMPDIR"], "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0 and re.search(r"# pass 1|1 passed", done.stdout), done.stdout + done.stderr
+    check_nothing_is_left(environment, tmp_path, "ytmp3d.mjs", "client.test.mjs")
+
+
+def test_the_tables_of_docs_code_and_description_are_one(tmp_path: Path) -> None:
     in_code = reserved()
     assert rows("API key") == [[one["key"], one["behaviour"]] for one in in_code["keys"]]
-    assert rows("video id") == [[one["id"], one["outcome"], one["summary"]] for one in in_code["videos"]]
-    assert rows("list id") == [[one["id"], one["outcome"], one["summary"]] for one in in_code["playlists"]]
+    for first, kind in (("video id", "videos"), ("list id", "playlists")):
+        shown = rows(first)
+        assert [row[:3] for row in shown] == [[one["id"], one["outcome"], one["summary"]] for one in in_code[kind]]
+        assert all(re.fullmatch(r"\d+\.\d s", row[3]) for row in shown), "python -m tests.durations measures it"
     with started(tmp_path / "it", "--offline") as server:
         assert requests.get(f"{server.url}/openapi.json", timeout=60).json()["x-reserved"] == in_code

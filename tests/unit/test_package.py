@@ -20,7 +20,7 @@ PATTERNS = {name: value.replace(",", " ").split() for name, value in SETUP["opti
 FOR_DEVELOPERS = {"README.md"}
 
 #: Packages without modules.
-OF_DATA = {"ytmp3d.deploy", "ytmp3d.example", "ytmp3d.static"}
+OF_DATA = {"ytmp3d.deploy", "ytmp3d.example", "ytmp3d.static", "ytmp3d.static.docs"}
 #: Nothing that makes YouTube work is held back in CI.
 FLOATING = {"yt-dlp", "yt-dlp-ejs", "deno", "bgutil-ytdlp-pot-provider"}
 
