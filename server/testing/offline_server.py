@@ -24,7 +24,7 @@ START, END, ANSWER = 60, 30, 30
 _TAIL = 5
 #: The key with which the first one of one's own is made.
 _FIRST_KEY = "test-unlimited"
-#: Runs the command in its arguments, which Linux ends when this process's parent has gone, however it went.
+#: Runs the command in its arguments. Linux ends it when the thread that started it has gone, however it went.
 _LEASHED = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":

@@ -1,6 +1,6 @@
-"""`python -m tests.durations [ROUNDS]`: how long each reserved video and playlist takes, one at a time, in seconds.
+"""`python -m tests.durations [ID …]`: how long each reserved video and playlist takes, one at a time; all: ten minutes.
 
-The smallest of all rounds counts: on a busy machine it comes nearest to an idle one. What takes long is asked for once.
+The smaller of two rounds counts: on a busy machine it comes nearer to an idle one. What takes long is asked for once.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from server.offline.catalogue import RESERVED
 from server.offline.playlists import RESERVED_LISTS
 from server.testing.offline_server import OfflineServer, offline_server
 
+ROUNDS = 2
 #: Seconds beyond which another round tells nothing new.
 LONG = 10.0
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    taken: dict[str, list[float]] = {}
-    for _ in range(rounds):
+    wanted = sys.argv[1:] or [*RESERVED, *RESERVED_LISTS]
+    taken: dict[str, list[float]] = {one: [] for one in wanted}
+    for _ in range(ROUNDS):
         with offline_server() as server:
-            _video(server, "x-ordinary-")  # the server is warm
-            for one in RESERVED:
-                if min(taken.get(one, [0])) < LONG:
-                    taken.setdefault(one, []).append(_video(server, one))
-            for name, listed in RESERVED_LISTS.items():
-                if min(taken.get(name, [0])) < LONG:
-                    taken.setdefault(name, []).append(_seconds(server, "/playlist", listed.url)[0])
-    for name, seconds in taken.items():
-        print(f"{name} {min(seconds):.1f} s", flush=True)
+            _video(server, "x-ordinary-")  # now everything is warm
+            for one, seconds in taken.items():
+                if min(seconds, default=0) < LONG:
+                    listed = RESERVED_LISTS.get(one)
+                    took = _seconds(server, "/playlist", listed.url)[0] if listed else _video(server, one)
+                    seconds.append(took)
+    for one, seconds in taken.items():
+        print(f"{one} {min(seconds):.1f} s")
 
 
 def _video(server: OfflineServer, video_id: str) -> float:
