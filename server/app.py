@@ -29,6 +29,7 @@ from .http import (
     api,
     archive_download,
     archives,
+    documents,
     downloads,
     events,
     health,
@@ -100,6 +101,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/openapi.json", pages.openapi),
     ("GET", "/docs", pages.docs),
     ("GET", "/docs/youtube", pages.youtube),
+    ("GET", "/docs/{name}", documents.document),
     ("GET", "/", pages.page),
     ("GET", "/static/{name}", pages.asset),
 )

@@ -18,8 +18,10 @@ from support.serverprocess import MARK, ROOT, all_processes, marked, until
 from server.offline.keys import reserved
 
 TEXT = (ROOT / "static" / "docs" / "testing.md").read_text()
-#: The languages whose recipes run here; each other one says above it why not.
+README = (ROOT / "README.md").read_text()
+#: The languages whose recipes run here; each other example says above it why not.
 RUN = {"sh", "python", "js"}
+CONSOLE = re.compile(r"(?<!-->\n)^```console\n(.+?)^```$", re.M | re.S)
 
 
 def blocks(language: str) -> list[str]:
@@ -29,6 +31,8 @@ def blocks(language: str) -> list[str]:
 def test_every_recipe_is_run_or_says_why_not() -> None:
     for before, language in re.findall(r"^(.*)\n```(\w+)$", TEXT, re.M):
         assert (language in RUN) != before.startswith("<!-- not run: "), language
+    for page in (ROOT / "static" / "docs").glob("*.md"):
+        assert page.name == "testing.md" or not CONSOLE.search(page.read_text()), page
 
 
 def rows(first: str) -> list[list[str]]:
@@ -108,3 +112,16 @@ def test_the_tables_of_docs_code_and_description_are_one(tmp_path: Path) -> None
         assert all(re.fullmatch(r"\d+\.\d s", row[3]) for row in shown), "python -m tests.durations measures it"
     with started(tmp_path / "it", "--offline") as server:
         assert requests.get(f"{server.url}/openapi.json", timeout=60).json()["x-reserved"] == in_code
+
+
+def test_the_console_of_the_readme_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
+    (example,) = CONSOLE.findall(README)
+    commands = [line.removeprefix("$ ") for line in example.splitlines() if line.startswith("$ ")]
+    assert commands[0] == "ytmp3d serve --offline &" and len(commands) == 3
+    with started(tmp_path / "it", "--offline", TMPDIR=environment["TMPDIR"]) as server:
+        convert, download = (one.replace("http://127.0.0.1:8080", server.url) for one in commands[1:])
+        answer = subprocess.run(["sh", "-c", convert], cwd=tmp_path, capture_output=True, timeout=60, check=True).stdout
+        download = download.replace("y0jE3k…", json.loads(answer)["conversion_id"])
+        subprocess.run(["sh", "-c", download], cwd=tmp_path, timeout=60, check=True)
+        (saved,) = tmp_path.glob("*.mp3")
+        assert saved.read_bytes()[:3] == b"ID3"

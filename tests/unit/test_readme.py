@@ -1,4 +1,4 @@
-"""The README names every command, option, route, error code and dependency there is, and none that is not."""
+"""The README and its reference name every command, option, route, error code and dependency there is, and no other."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import configparser
 import re
 from pathlib import Path
 
+import pytest
+
 from server.app import ROUTES
 from server.commands.cli import parser
 from server.errors import JOB_ERRORS, REQUEST_ERRORS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+#: The README and the documents that it leads to.
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *(ROOT / "static" / "docs").glob("*.md"))}
+README = "\n".join(PAGES.values())
+#: Words of prose in the README that a newcomer reads in five minutes.
+MOST_WORDS = 1000
 #: Words in capitals that are no error codes.
 NO_CODES = {"ERROR_CODE", "YOUR_API_KEY", "YTMP3D_KEY"}
 
@@ -54,3 +60,15 @@ def test_every_dependency_has_its_sentence() -> None:
     wanted = setup["options"]["install_requires"] + setup["options.extras_require"]["offline"]
     for name in re.findall(r"^([A-Za-z-]+)", wanted, re.MULTILINE):
         assert f"**{name}**" in README, name
+
+
+def test_the_readme_is_short() -> None:
+    prose = re.sub(r"^(```.+?^```|\|.+?)$", "", PAGES["README.md"], flags=re.M | re.S)
+    assert len(prose.split()) < MOST_WORDS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_to_a_file(name: str) -> None:
+    folder = ROOT if name == "README.md" else ROOT / "static" / "docs"
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[name]):
+        assert target.startswith("https://") or (folder / target).exists(), target

@@ -69,4 +69,4 @@ def test_every_link_inside_it_leads_somewhere(target: str) -> None:
 
 def test_the_reference_and_the_readme_lead_to_it() -> None:
     assert 'href="docs/youtube"' in (STATIC / "docs.html").read_text()
-    assert "`/docs/youtube`" in (STATIC.parent / "README.md").read_text()
+    assert "`/docs/youtube`" in (STATIC / "docs" / "server.md").read_text()
