@@ -33,9 +33,12 @@ _KINDS: dict[type, str] = {str: "a string", list: "a list of other things", dict
 _USER_INFO = re.compile(r"^(['\"](?:[a-z0-9+.-]*:/+)?)?.*@", re.IGNORECASE)
 
 
-def load(places: Places, environment: Mapping[str, str]) -> Config:
-    """The settings of the file, then those of variables such as `YTMP3D_SERVER__PORT`. Raises ConfigError."""
-    table = _read(places.file) if places.file else {}
+def load(places: Places, environment: Mapping[str, str], content: bytes | None = None) -> Config:
+    """The settings of the file, then those of variables such as `YTMP3D_SERVER__PORT`. Raises ConfigError.
+
+    With `content`, as if the file held that.
+    """
+    table = _read(places.file, content) if places.file else {}
     path = places.file or Path(NAME)
     parts: dict[str, Any] = {}
     for name, value in table.items():
@@ -67,9 +70,9 @@ def load(places: Places, environment: Mapping[str, str]) -> Config:
     return Config(**parts, keys_file=places.keys, file=places.file, named=places.named)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, content: bytes | None) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads((path.read_bytes() if content is None else content).decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:

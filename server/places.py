@@ -59,6 +59,15 @@ def find(option: Path | None, environment: Mapping[str, str], *, here: Path = Pa
     return _without(None, environment, user)
 
 
+def for_new_settings(found: Places, environment: Mapping[str, str], *, system: Path = SYSTEM) -> Places:
+    """The places once there are settings: in the file of `found`, or else where the next command finds them."""
+    if found.file is not None:
+        return found
+    user = _xdg(environment, "XDG_CONFIG_HOME", ".config") / _OWN
+    file = user / NAME if _state_directory(environment) else found.keys.with_name(NAME)
+    return _of(file, environment, user, system)
+
+
 def beside(file: Path, *, named: bool = False) -> Places:
     """The places of a file of settings that is neither the user's nor the system's."""
     return _beside(file, file.parent, named=named)

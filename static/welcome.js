@@ -19,7 +19,7 @@ export const welcome = {
     const element = Object.assign(document.createElement('aside'), { id: 'welcome', className: 'welcome' });
     element.append(greeting);
     if (!jobs.length) {
-      const words = 'You’re invited to turn YouTube videos into MP3s here. The link you opened holds your own key: this browser keeps it, so you can come back to this page without the link. What you convert is only for you to see.';
+      const words = 'You’re invited to turn YouTube videos into MP3s here. This browser keeps the key from your link, so you can come back without it.';
       element.append(Object.assign(document.createElement('p'), { textContent: words }));
     }
     this.hide();

@@ -1,4 +1,4 @@
-"""The commands: `serve`, `demo`, `keys`, `webhooks`, `doctor`, `update`.
+"""The commands: `serve`, `demo`, `keys`, `webhooks`, `backup`, `restore`, `doctor`, `update`.
 
 Exit status 2 asks the operator to change something.
 """
@@ -18,7 +18,9 @@ from ..config_file import load
 from ..installation import program
 from ..places import VARIABLE, Places, find
 from ..printable import printable
-from . import demo, deploy, doctor, keys, offline_mode, serve, streams, update, version, webhooks
+from ..storage.backup import FORMS
+from ..storage.lock import Locked
+from . import backup, demo, deploy, doctor, keys, offline_mode, restore, serve, streams, update, version, webhooks
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,6 +95,17 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--box", action="append", metavar="HOST:PORT", help="with nginx: one of several servers")
     one.set_defaults(run=_deploy)
 
+    one = commands.add_parser("backup", help="put settings, keys and database into one file, also while a server runs")
+    _config_option(one)
+    one.add_argument("file", type=Path, metavar="FILE", help=f"a new file that ends with {', '.join(FORMS)}")
+    one.add_argument("--downloads", action="store_true", help="also the finished MP3s")
+    one.set_defaults(run=lambda arguments: backup.run(arguments, _load(arguments)))
+
+    one = commands.add_parser("restore", help="put a backup in place; a running server takes it over at its next start")
+    _config_option(one)
+    one.add_argument("file", type=Path, metavar="FILE", help="what `backup` has made")
+    one.set_defaults(run=lambda arguments: restore.run(arguments, _places(arguments)))
+
     one = commands.add_parser("update", help="install a newer yt-dlp and plugins, and keep them if they work")
     one.set_defaults(run=lambda _: update.run())
     return whole
@@ -137,7 +150,17 @@ def _serve(arguments: argparse.Namespace) -> int:
             folder=arguments.state,
             allow_remote=arguments.allow_remote,
         )
+    _take_over_backup(arguments)
     return serve.online(partial(_configured, arguments), port_file=arguments.port_file)
+
+
+def _take_over_backup(arguments: argparse.Namespace) -> None:
+    """Put in place what `restore` has left for the next start."""
+    state = _load(arguments).storage.state
+    try:
+        restore.take_over(state)
+    except Locked as error:
+        raise ConfigError(str(error)) from error
 
 
 def _configured(arguments: argparse.Namespace) -> Config:

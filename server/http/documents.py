@@ -23,7 +23,7 @@ from .compressed import takes_gzip
 from .pages import STATIC
 
 #: The documents, in the order of the links between them.
-NAMES = ("server", "settings", "api", "testing", "built-from")
+NAMES = ("server", "settings", "keeping", "api", "testing", "built-from")
 _FOLDER = STATIC / "docs"
 _HEADINGS = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 #: What a link of a document is on its page; any other file is not served, and loses its link.

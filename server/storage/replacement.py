@@ -54,7 +54,7 @@ def put_in_place(fresh: Database, old: Database | None, path: Path) -> Database:
     """
     if old is not None:
         old.close()
-    if _is_locked(path):
+    if is_locked(path):
         raise OSError(errno.EBUSY, "another server is using it", str(path))
     if (aside := set_aside(path, "replaced")) is not None:
         log.warning("%s: what was found there is now %s", path, aside)
@@ -105,7 +105,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether another process has the database open. SQLite itself is not asked: it would write into what it finds."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
