@@ -25,6 +25,8 @@ from .pages import STATIC
 #: The documents, in the order of the links between them.
 NAMES = ("server", "settings", "keeping", "api", "testing", "built-from")
 _FOLDER = STATIC / "docs"
+#: A remark for whoever writes the document, above a recipe.
+_REMARK = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
 _HEADINGS = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 #: What a link of a document is on its page; any other file is not served, and loses its link.
 _LINKS = {f"{name}.md": name for name in NAMES} | {"../../config.example.toml": "settings"}
@@ -98,7 +100,7 @@ def _markdown(name: str) -> Document:
 @functools.cache
 def _page(name: str) -> Document:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(text_of(name))
+    tokens = parser.parse(_REMARK.sub("", text_of(name)))
     contents = []
     for place, token in enumerate(tokens):
         if token.type == "heading_open":

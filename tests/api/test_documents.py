@@ -18,6 +18,7 @@ async def test_every_document_is_a_page_and_markdown(api: Api, name: str) -> Non
     assert markdown.headers["Content-Type"] == "text/markdown; charset=utf-8"
     assert markdown.body.decode() == text_of(name)
     shown = page.body.decode()
+    assert "&lt;!--" not in shown
     for heading in re.findall(r"^## (.+)$", text_of(name), re.M):
         if name != "settings":  # comments of the file look like headings
             assert f'<a href="#{slug(heading)}">' in shown and f'<h2 id="{slug(heading)}">' in shown
