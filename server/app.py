@@ -67,7 +67,7 @@ from .media.exits import Exits, exits_of
 from .media.kept_sources import KeptSources
 from .media.pipeline import Pipeline
 from .media.playlists import Look, Lookout, Playlist, Playlists
-from .media.readiness import Readiness
+from .media.readiness import Readiness, ytdlp_released
 from .metrics import Metrics
 from .storage import lock
 from .storage.artifacts import Artifacts
@@ -237,6 +237,12 @@ async def _conversions(
         metrics.gauge("connections", "Connections that are open.", lambda: len(app[CONNECTIONS]))
         used = "Size of all finished files, and of sources that are kept."
         metrics.gauge("disk_used_bytes", used, lambda: artifacts.used_bytes)
+        metrics.gauge("disk_budget_bytes", "What finished files may take.", lambda: storage.disk_budget_mb << 20)
+        metrics.gauge("disk_bytes", "Size of the downloads folder's disk.", lambda: artifacts.disk[0])
+        metrics.gauge("disk_free_bytes", "Free room on the downloads folder's disk.", lambda: artifacts.disk[1])
+        metrics.gauge("state_failing", "Whether the last write into the database was refused.", lambda: state.failing)
+        released = "When the yt-dlp that runs was released, in seconds since the epoch."
+        metrics.gauge("yt_dlp_released_timestamp_seconds", released, lambda: ytdlp_released(readiness.versions.ytdlp))
         metrics.gauge("webhooks_waiting", "Webhooks that are not delivered yet.", lambda: len(telling.waiting))
         async with (
             _background(app, telling.run_forever(), "webhooks"),

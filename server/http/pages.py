@@ -20,6 +20,7 @@ _KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".json": "application/json",
+    ".yml": "application/yaml",
     ".svg": "image/svg+xml",
     ".ico": "image/vnd.microsoft.icon",
 }

@@ -109,7 +109,16 @@ def ytdlp_warnings(versions: ytdlp.Versions) -> list[str]:
 
 def ytdlp_age(version: str) -> int | None:
     """Days since the release that `version` (YYYY.MM.DD…) names."""
+    released = _released(version)
+    return None if released is None else (datetime.now(UTC).date() - released).days
+
+
+def ytdlp_released(version: str) -> float:
+    """The moment of that release, in seconds since the epoch; NaN if the version names none."""
+    released = _released(version)
+    return datetime(released.year, released.month, released.day, tzinfo=UTC).timestamp() if released else math.nan
+
+
+def _released(version: str) -> date | None:
     found = re.match(r"(\d{4})\.(\d{1,2})\.(\d{1,2})", version)
-    if not found:
-        return None
-    return (datetime.now(UTC).date() - date(*map(int, found.groups()))).days
+    return date(*map(int, found.groups())) if found else None

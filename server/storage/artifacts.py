@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -62,6 +63,12 @@ class Artifacts:
     def used_bytes(self) -> int:
         """The size of all finished files, of removed ones that are still read, and of sources that are kept."""
         return self._kept_bytes + self._readers.held_bytes + self._sources
+
+    @property
+    def disk(self) -> tuple[float, float]:
+        """Total and free bytes of the disk, as of the last look at it, a few seconds ago; NaN if it cannot be asked."""
+        total, free = self._disk
+        return (total, free) if total else (math.nan, math.nan)
 
     async def open(self) -> list[Artifact]:
         """Make the folder, remove incomplete artifacts, and return the complete ones, oldest first.
