@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .protocol import cut, held
 
 #: How long a reader waits for the first byte, in seconds: proxies give up at 60.
 FIRST_BYTE_TIMEOUT = 50.0
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 #: When to ask again, in seconds.
 RETRY_AFTER = 10
 
@@ -25,6 +27,7 @@ RETRY_AFTER = 10
 async def audio(request: web.Request) -> web.StreamResponse:
     """`GET /static/downloads/{conversion_id}.mp3`; `HEAD` answers at once."""
     request[WITHOUT_DEADLINE] = True
+    begin = _begin(request)
     engine = request.app[ENGINE]
     conversion = engine.table.get(request.match_info["conversion_id"])
     if conversion is None:
@@ -34,10 +37,12 @@ async def audio(request: web.Request) -> web.StreamResponse:
     while True:
         seen = conversion.job.changed.count
         if finished := _finished(conversion):
-            return await _whole(request, conversion, finished)
+            if begin is None or request.method == "HEAD":
+                return await _whole(request, conversion, finished)
+            return await _rest(request, conversion, finished, begin)
         if request.method == "HEAD":
             return web.Response(headers=_headers(request, conversion))
-        if conversion.job.audio and (response := await _growing(request, conversion, conversion.job.audio)):
+        if (path := conversion.job.audio) and (response := await _growing(request, conversion, path, begin)):
             return response
         if engine.draining and conversion.status is Status.QUEUED:
             raise errors.ShuttingDown("The server is restarting. Try again in a moment.", retry_after=RETRY_AFTER)
@@ -49,8 +54,19 @@ async def audio(request: web.Request) -> web.StreamResponse:
             )
 
 
-async def _growing(request: web.Request, conversion: Conversion, path: Path) -> web.StreamResponse | None:
-    """The unfinished file; None if it has just been published or thrown away."""
+def _begin(request: web.Request) -> float | None:
+    """The second at which a player wants to start, if it says one."""
+    if (asked := request.query.get("from")) is None:
+        return None
+    if not _SECONDS.fullmatch(asked):
+        raise errors.InvalidRequest('"from" must be a number of seconds, such as from=90 or from=90.5.')
+    return float(asked)
+
+
+async def _growing(
+    request: web.Request, conversion: Conversion, path: Path, begin: float | None
+) -> web.StreamResponse | None:
+    """The unfinished file; None if it has just been published or thrown away, or is not made up to `begin` yet."""
     async with held(request), request.app[CONNECTIONS].file():
         attempt = conversion.job.attempt  # noted before opening, since a new one may begin meanwhile
         if conversion.job.audio != path:
@@ -58,7 +74,18 @@ async def _growing(request: web.Request, conversion: Conversion, path: Path) -> 
         async with opened(path) as file:
             if file is None:
                 return None
-            return await Live(request, conversion, attempt, file).answer(_headers(request, conversion))
+            return await Live(request, conversion, attempt, file).answer(_headers(request, conversion), begin)
+
+
+async def _rest(request: web.Request, conversion: Conversion, artifact: Artifact, begin: float) -> web.StreamResponse:
+    """The finished file from that second on, for a player that asked before it knew that the file is finished."""
+    async with held(request), request.app[CONNECTIONS].file(), opened(artifact.path) as file:
+        if file is None:
+            raise _gone()
+        live = Live(request, conversion, conversion.job.attempt, file)
+        if response := await live.answer(_headers(request, conversion), begin):
+            return response
+    raise errors.InvalidRequest("The sound ends before that second.")
 
 
 async def _changed(request: web.Request, conversion: Conversion, timeout: float, since: int) -> bool:

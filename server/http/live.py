@@ -1,4 +1,7 @@
-"""The download of an MP3 while it is being made: all of it as it grows, or a requested part that exists already."""
+"""The download of an MP3 while it is being made: all of it as it grows, or a requested part that exists already.
+
+A player may start it at a second of its choice (`?from=`): the bitrate is constant, so a time is a place in the file.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from aiohttp import HttpVersion11, web
 
 from .. import completion
 from ..jobs import Conversion, Status
-from ..media import id3
+from ..media import frames, id3
 from . import tcp
 from .context import ARTIFACTS, ENGINE, METRICS
 from .protocol import cut
@@ -56,14 +59,28 @@ class Live:
         self._attempt = attempt
         self._file = file
 
-    async def answer(self, headers: dict[str, str]) -> web.StreamResponse:
-        """Send the requested range if all of it exists, else the whole file. Raises ConnectionResetError."""
+    async def answer(self, headers: dict[str, str], begin: float | None = None) -> web.StreamResponse | None:
+        """Send the requested range if all of it exists, else the whole file. Raises ConnectionResetError.
+
+        With `begin`, in seconds of the sound: without the tag, from the frame at that time. None if it is not made yet.
+        """
+        if begin is not None:
+            return await self._send_whole(headers) if await self._reached(begin) else None
         if found := await self._part():
             return await self._send_part(*found, headers)
         if self._request.query.get("tag") == "no":
             # For the page's player: Chromium reads a minute of audio ahead before it plays anything that has a cover.
             await self._file.seek(id3.tag_size(await self._file.read(id3.HEADER_BYTES)))
         return await self._send_whole(headers)
+
+    async def _reached(self, seconds: float) -> bool:
+        """Whether the file goes that far. If so, what is read next is the frame at that time."""
+        start = id3.tag_size(await self._file.read(id3.HEADER_BYTES))
+        start += int(seconds * self._conversion.quality.bitrate_kbps * 125)
+        await self._file.seek(start)
+        window = await self._file.read(frames.WINDOW)
+        await self._file.seek(start + frames.first(window))
+        return len(window) == frames.WINDOW or (bool(window) and self._conversion.status is Status.COMPLETED)
 
     # ---- a part
 

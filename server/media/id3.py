@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..jobs import Chapter, Media
+from . import frames
 
 #: Bytes of the header, which says the length of the whole tag.
 HEADER_BYTES = 10
@@ -25,8 +26,6 @@ _NO_OFFSET = 0xFFFFFFFF
 _OF_VIDEO = re.compile(rb"WOAS.{6}https://www\.youtube\.com/watch\?v=([A-Za-z0-9_-]{11})", re.DOTALL)
 #: Bytes of a tag in which the link is looked for: it stands before chapters and cover.
 _MOST_SEARCHED = 1 << 20
-#: In kbit/s, by the number in a frame's header (MPEG-1, layer III).
-_BITRATES = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _LATIN_1, _UTF_16 = b"\x00", b"\x01"
 
 
@@ -53,9 +52,9 @@ def origin(path: Path) -> tuple[str, int] | None:
     except OSError:
         return None
     found = _OF_VIDEO.search(start[: tag_size(start)])
-    if not found or len(frame) < 4 or frame[0] != 0xFF or frame[2] >> 4 > len(_BITRATES) - 1:
+    if not found or len(frame) < 4 or frame[0] != 0xFF or frame[2] >> 4 > len(frames.BITRATES) - 1:
         return None
-    return found[1].decode(), _BITRATES[frame[2] >> 4]
+    return found[1].decode(), frames.BITRATES[frame[2] >> 4]
 
 
 def tag(media: Media, *, url: str, cover: bytes | None = None, more: Sequence[tuple[str, str]] = ()) -> bytes:

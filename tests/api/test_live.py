@@ -75,6 +75,45 @@ async def test_a_player_may_leave_out_the_tag(api: Api) -> None:
         assert await tagged.read() == tag + b"sound and more"
 
 
+#: Of 320 kbit/s at 48 kHz, MPEG-1 layer III: 960 bytes and 24 ms each. The sound within is the frame's number.
+FRAMES = [b"\xff\xfb\xe4\x00" + bytes([number]) * 956 for number in range(100)]
+
+
+async def test_a_player_starts_at_any_second_that_is_made_and_hears_the_rest_grow(api: Api) -> None:
+    conversion_id, take = await started(api)
+    tag = b"ID3\x03\0\0" + bytes([0, 0, 2, 4]) + b"\xff\xfb\xe4" * 86 + b"tt"
+    take.grow(tag + b"".join(FRAMES[:50]))
+    async with api.session.get(api.address(f"{link(conversion_id)}?from=0.61")) as answer:
+        assert (answer.status, "Accept-Ranges" in answer.headers) == (200, False)
+        assert await answer.content.readexactly(960) == FRAMES[26]
+        take.grow(b"".join(FRAMES[50:]))
+        take.finish()
+        assert await answer.read() == b"".join(FRAMES[27:])
+    late = await api.get(f"{link(conversion_id)}?from=2.34&tag=no")
+    assert (late.status, late.body) == (200, FRAMES[98] + FRAMES[99])
+    beyond = await api.get(f"{link(conversion_id)}?from=2.5")
+    assert (beyond.status, beyond.code) == (400, "INVALID_REQUEST")
+
+
+async def test_a_second_that_is_not_made_yet_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversion_id, take = await started(api)
+    take.grow(b"".join(FRAMES[:50]))
+    reader = asyncio.create_task(api.get(f"{link(conversion_id)}?from=1.8"))
+    take.grow(b"".join(FRAMES[50:]))
+    with monkeypatch.context() as patient:
+        patient.setattr(downloads, "FIRST_BYTE_TIMEOUT", 0.05)
+        early = await api.get(f"{link(conversion_id)}?from=2.4")
+    assert (early.status, early.code) == (503, "NOT_READY")
+    take.finish()
+    assert (await reader).body == b"".join(FRAMES[75:])
+
+
+@pytest.mark.parametrize("moment", ["", "-1", "1e9", "nan", "1:30", "9999999", "1.2.3"])
+async def test_a_start_that_is_no_number_of_seconds_is_refused(api: Api, moment: str) -> None:
+    answer = await api.get(f"{link('a' * 32)}?from={moment}")
+    assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
+
+
 async def test_ten_readers_who_come_at_any_moment_hear_the_same_from_the_first_byte(api: Api) -> None:
     conversion_id, take = await started(api)
     readers = []
