@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 from support.commandline import Here, started
+from support.curl import needs_curl
 from support.serverprocess import ROOT, until
 
 from server import __version__
@@ -337,6 +338,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(here: Here, tmp_path: Path) ->
 # ---- serving
 
 
+@needs_curl
 def test_without_keys_it_makes_one_and_prints_all_that_is_needed(config: Path, tmp_path: Path) -> None:
     with started(tmp_path / "server", "--config", config, cwd=tmp_path) as server:
         until(lambda: "curl" in server.stdout)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 from support.commandline import started
+from support.curl import needs_curl
 from support.serverprocess import MARK, ROOT, all_processes, marked, until
 
 from server.offline.keys import reserved
@@ -56,6 +57,7 @@ def check_nothing_is_left(environment: dict[str, str], folder: Path, *files: str
     assert {path.name for path in folder.iterdir()} == set(files)
 
 
+@needs_curl
 def test_the_shell_recipe_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
     (recipe,) = blocks("sh")
     done = subprocess.run(
@@ -114,6 +116,7 @@ def test_the_tables_of_docs_code_and_description_are_one(tmp_path: Path) -> None
         assert requests.get(f"{server.url}/openapi.json", timeout=60).json()["x-reserved"] == in_code
 
 
+@needs_curl
 def test_the_console_of_the_readme_works_as_written(tmp_path: Path, environment: dict[str, str]) -> None:
     (example,) = CONSOLE.findall(README)
     commands = [line.removeprefix("$ ") for line in example.splitlines() if line.startswith("$ ")]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.commandline import Here, started
+from support.curl import needs_curl
 from support.serverprocess import ROOT, until
 
 SECRET = "of-the-environment"
@@ -36,6 +37,7 @@ def test_a_key_that_only_its_owner_has_is_not_made_up(here: Here, config: Path, 
         assert "others" not in said
 
 
+@needs_curl
 def test_the_example_request_takes_the_key_of_the_environment(config: Path, tmp_path: Path) -> None:
     with started(tmp_path / "server", "--config", config, cwd=tmp_path, YTMP3D_KEY=SECRET) as server:
         until(lambda: "curl" in server.stdout)
