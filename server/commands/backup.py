@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     how = backup.form(file)
     if how is None:
         raise ConfigError(f"{file}: expected a name that ends with {', '.join(backup.FORMS)}")
+    if not file.absolute().parent.is_dir():
+        raise ConfigError(f"{file}: expected a file in a folder that exists")
     if file.exists():
         raise ConfigError(f"{file}: it exists already, and no backup is overwritten. Choose another name")
     try:

@@ -20,6 +20,7 @@ from ..places import VARIABLE, Places, find
 from ..printable import printable
 from ..storage.backup import FORMS
 from ..storage.lock import Locked
+from ..storage.restoring import Unwritable
 from . import backup, demo, deploy, doctor, keys, offline_mode, restore, serve, streams, update, version, webhooks
 
 
@@ -161,6 +162,9 @@ def _take_over_backup(arguments: argparse.Namespace) -> None:
         restore.take_over(state)
     except Locked as error:
         raise ConfigError(str(error)) from error
+    except Unwritable as error:  # a service may be kept from its settings
+        waiting = f"The backup in {state} waits, and the server goes on with what it has"
+        print(f"{waiting}: {error}. Stop it, and restore again as somebody who may.", file=sys.stderr)
 
 
 def _configured(arguments: argparse.Namespace) -> Config:

@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace, places: Places) -> int:
     print(f"{file}: made {made:%Y-%m-%d %H:%M} by ytmp3d {reader.head.version}", file=sys.stderr)
     try:
         take_over(now.storage.state)
+    except restoring.Unwritable as error:
+        raise ConfigError(f"{error}; the backup in {now.storage.state / restoring.WAITING} waits") from error
     except Locked:
         print(
             "A server is running, and goes on with what it has. Its next start takes the backup over, and sets aside "
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace, places: Places) -> int:
 
 
 def take_over(folder: Path) -> None:
-    """Put a backup that waits in this state folder in place. Raises Locked while a server runs, or ConfigError."""
+    """Put a backup that waits in this state folder in place. Raises Locked, restoring.Unwritable or ConfigError."""
     if not restoring.waits(folder):
         return
     try:

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,10 @@ WAITING = "restore"
 _UNFINISHED, _PLAN = ".restore.part", "plan.json"
 #: What is between the name of a file that was set aside and the time. With dots: the log hides longer words.
 _ASIDE = "before-restore"
+
+
+class Unwritable(Exception):
+    """A folder cannot be written by this user, and nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ def unpack(reader: backup.Reader, state: Path, plan: Plan, check: Callable[[Path
             backup.check_database(part / backup.DATABASE)
         (part / _PLAN).write_text(json.dumps({one: str(value) for one, value in vars(plan).items()}))
         sync(part / _PLAN)
+        for folder in folders[:2]:
+            for path in (folder, *folder.rglob("*")):
+                _own(path, folder.parent)
         for folder in folders[2:]:
             shutil.rmtree(folder, ignore_errors=True)
         downloads.rename(plan.downloads / WAITING)
@@ -80,30 +87,33 @@ def unpack(reader: backup.Reader, state: Path, plan: Plan, check: Callable[[Path
 
 def waits(state: Path) -> bool:
     """Whether a backup waits to be taken over."""
-    return (state / WAITING / _PLAN).exists()
+    return os.access(state / WAITING / _PLAN, os.F_OK)  # False, too, in a folder that may not be looked into
 
 
 def take_over(state: Path) -> list[Path]:
-    """Put the backup that waits in place; what was set aside. Raises lock.Locked while a server runs, or OSError."""
+    """Put the backup that waits in place; what was set aside.
+
+    Raises lock.Locked while a server runs, Unwritable or OSError.
+    """
     waiting = state / WAITING
     plan = _read(waiting / _PLAN)
     held = lock.take(waiting, ".lock", "restore")
     try:
+        _own(waiting / ".lock", waiting)
         databases = {plan.database, state / plan.database.name}
         if any(replacement.is_locked(one) for one in databases):
             raise lock.Locked(f"{state}: a server is using this state folder")
-        aside: list[Path] = []
+        small = [*sorted((waiting / backup.COOKIES).glob("*.json")), waiting / backup.KEYS, waiting / backup.CONFIG]
+        moves = [(one, plan.target(str(one.relative_to(waiting)))) for one in small if one.exists()]
         staged = waiting / backup.DATABASE
+        targets = [target for one, target in moves if not _is_same(one, target)]
+        _check_writable([*targets, plan.database, plan.downloads / staged.name])
+        aside: list[Path] = []
         if staged.exists():
             aside += _downloads(staged, plan)
             aside += _database(staged, plan)
-        for path in (
-            *sorted((waiting / backup.COOKIES).glob("*.json")),
-            waiting / backup.KEYS,
-            waiting / backup.CONFIG,
-        ):
-            if path.exists():
-                aside += _put(path, plan.target(str(path.relative_to(waiting))), plan.stamp)
+        for path, target in moves:
+            aside += [] if _is_same(path, target) else _put(path, target, plan.stamp)
         with suppress(FileNotFoundError):
             shutil.rmtree(plan.downloads / WAITING)
         shutil.rmtree(waiting)
@@ -138,6 +148,17 @@ def _database(staged: Path, plan: Plan) -> list[Path]:
     move(staged, plan.database)
     sync(plan.database.parent)
     return [aside] if aside else []
+
+
+def _is_same(path: Path, target: Path) -> bool:
+    return target.exists() and path.exists() and path.read_bytes() == target.read_bytes()
+
+
+def _check_writable(targets: Iterable[Path]) -> None:
+    for target in targets:
+        folder = next(one for one in target.parents if one.exists())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise Unwritable(f"{folder}: this user cannot write there")
 
 
 def _put(path: Path, target: Path, stamp: str) -> list[Path]:

@@ -129,6 +129,23 @@ def test_what_was_there_is_set_aside_wherever_it_is_cut(
     assert (plan.downloads / f"{KNOWN}.mp3").exists() and not (plan.downloads / f"{UNKNOWN}.mp3").exists()
 
 
+def test_where_something_cannot_be_written_nothing_changes(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new"
+    fill(new, "new")
+    restore(file, new)
+    with monkeypatch.context() as other_user:
+        other_user.setattr("os.access", lambda path, _: path != new)
+        with pytest.raises(restoring.Unwritable, match="cannot write"):
+            restoring.take_over(new / "state")
+    assert contents(new)[3] == "new"
+    for name in ("config.toml", "keys.toml"):
+        shutil.copy(tmp_path / "old" / name, new / name)
+    aside = restoring.take_over(new / "state")
+    assert contents(new)[3] == "old" and not [one for one in aside if one.parent == new], "what is the same stays"
+
+
 def made(path: Path, change: Callable[[dict[str, tuple[tarfile.TarInfo, bytes]]], None], file: Path) -> Path:
     """A copy of a backup, with its members changed."""
     with tarfile.open(file) as source:
