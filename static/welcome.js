@@ -24,6 +24,7 @@ export const welcome = {
     }
     this.hide();
     document.getElementById('converter').before(element);
+    document.getElementById('form').addEventListener('submit', () => this.hide(), { once: true }); // room for the first card
   },
 
   hide() {

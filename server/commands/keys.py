@@ -117,5 +117,5 @@ def _list(config: Config) -> None:
         if rows is not None:
             of_all = use.described(rows[use.TABLE], name, time.time())
             last = seen.described(rows[seen.TABLE], name)
-            line = f"{line}  {last}; {of_all}" if last else f"{line}  {of_all}"
+            line = f"{line}  {of_all}; {last}" if last else f"{line}  {of_all}"
         print(line)
