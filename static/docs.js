@@ -1,6 +1,7 @@
 // The API reference, made from openapi.json.
 
 import { code, el, inline, prose, slug, table } from './docs-parts.js';
+import { keyField, tryIt } from './docs-try.js';
 
 const EXAMPLE_BASE = 'http://127.0.0.1:8080';
 const BASE = new URL('.', document.baseURI).href.replace(/\/$/, '');
@@ -103,9 +104,14 @@ function operation(method, path, one) {
       el('span', { class: 'needs' }, one.security?.length ? 'needs a key' : 'no key')),
     prose(one.description),
     samples(one),
+    tryIt(method, path, one, parameters, body && firstExample(body)),
     body ? fields(resolved(body.schema), 'Body (JSON)', one.summary) : null,
     parameters.length ? table('Parameters', one.summary, ['Name', 'In', 'Meaning'], parameters.map(parameter)) : null,
     answers(one));
+}
+
+function firstExample(media) {
+  return resolved(Object.values(media.examples ?? {})[0])?.value ?? media.example ?? {};
 }
 
 function parameter(one) {
@@ -181,12 +187,26 @@ function reserved() {
   return el('section', { class: 'reserved', 'aria-labelledby': 'reserved' },
     el('h2', { id: 'reserved' }, 'Offline mode'),
     el('p', {}, 'This server makes its videos up: any video id gives a short melody, the same every time. These ids and keys do something else, so that a client can be tested against it.'),
+    search(),
     table('Reserved videos', null, ['Video id', 'Ends as', 'What happens'], found.videos.map((one) =>
       [el('code', {}, one.id), el('code', {}, one.outcome), el('span', {}, inline(one.summary))])),
     table('Reserved playlists', null, ['List id', 'Answered', 'What is in it'], (found.playlists ?? []).map((one) =>
       [el('code', {}, one.id), one.outcome === 'listed' ? 'listed' : el('code', {}, one.outcome), el('span', {}, inline(one.summary))])),
     table('Reserved keys', null, ['API key', 'What happens'], found.keys.map((one) =>
       [el('code', {}, one.key), el('span', {}, inline(one.behaviour))])));
+}
+
+/** Leaves only the rows of the section that have all the words. */
+function search() {
+  const input = el('input', { type: 'search', id: 'find-reserved', autocomplete: 'off', spellcheck: 'false' });
+  input.addEventListener('input', () => {
+    const words = input.value.toLowerCase().split(/\s+/);
+    for (const row of input.closest('section').querySelectorAll('tbody tr')) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+  return el('p', { class: 'find' }, el('label', { for: 'find-reserved' }, 'Find an id, a code or a word'), input);
 }
 
 function group(tag) {
@@ -206,7 +226,9 @@ function contents() {
       (above.querySelector('ul') ?? above.appendChild(el('ul'))).append(link);
     }
   }
-  document.getElementById('contents').append(el('ul', {}, items));
+  const folded = el('details', {}, el('summary', {}, 'Contents'), el('ul', {}, items));
+  folded.open = matchMedia('(min-width: 56.01rem)').matches; // on a phone the text comes first
+  document.getElementById('contents').append(folded);
 }
 
 /** Mark in the contents what is being read. */
@@ -235,6 +257,7 @@ async function show() {
   spec = await response.json();
   content.append(
     el('p', { class: 'base' }, 'Base URL ', el('code', {}, BASE), ` · version ${spec.info.version}`),
+    keyField(),
     ...prose(spec.info.description), ...[reserved()].filter(Boolean), ...spec.tags.map(group),
     el('section', { 'aria-labelledby': 'conversion' },
       el('h2', { id: 'conversion' }, 'The conversion object'),

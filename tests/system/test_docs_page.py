@@ -50,7 +50,7 @@ def test_it_shows_every_operation_every_error_code_and_every_field(open_docs: Op
 
 def test_it_shows_the_answers_and_refusals_of_an_operation(open_docs: OpenPage) -> None:
     section = open_docs().locator("section[aria-labelledby=convert]")
-    summaries = section.locator("summary")
+    summaries = section.locator("details:not(.try) > summary")
     expect(summaries).to_have_text(["200 Accepted, or already made.application/json", re.compile("^Errors")])
     summaries.first.click()
     expect(section.locator("details[open] pre").first).to_contain_text('"status": "queued"')
@@ -76,6 +76,40 @@ def test_offline_it_shows_every_reserved_video_list_and_key(open_docs: OpenPage)
     page = open_docs()
     shown = page.locator("section[aria-labelledby=reserved] tbody th").all_inner_texts()
     assert shown == [*RESERVED, *RESERVED_LISTS, *(one.key for one in TABLE)]
+
+
+def test_a_request_is_tried_with_ones_own_key_beside_its_line_for_curl(open_docs: OpenPage, server: Server) -> None:
+    page = open_docs()
+    section = page.locator("section[aria-labelledby=convert]")
+    section.get_by_text("Try it").click()
+    body = section.get_by_role("textbox", name="Body")
+    assert "youtube.com" in body.input_value()
+    section.get_by_role("button", name="Send").click()
+    expect(section.locator(".outcome")).to_contain_text("Enter your key")
+    expect(page.get_by_label("Your key, to try requests here")).to_be_focused()
+    page.keyboard.type("test-unlimited")
+    page.keyboard.press("Tab")
+    body.fill('{"url": "https://youtu.be/x-private--"}')
+    head = "-H 'Authorization: Bearer YOUR_API_KEY' -H 'Content-Type: application/json'"
+    line = f"""curl -X POST '{server.url}/convert' {head} -d '{{"url":"https://youtu.be/x-private--"}}'"""
+    expect(section.locator("form > pre")).to_have_text(line)
+    section.get_by_label("Prefer").fill("wait=30")
+    section.get_by_role("button", name="Send").click()
+    expect(section.locator(".outcome")).to_contain_text("200 OK")
+    expect(section.locator(".outcome")).to_contain_text("VIDEO_PRIVATE")
+    status = page.locator("section[aria-labelledby=status]")
+    status.get_by_text("Try it").click()
+    expect(status.get_by_label("conversion_id")).to_have_value(re.compile(r"[\w-]{24}"))
+    status.get_by_role("button", name="Send").click()
+    expect(status.locator(".outcome")).to_contain_text('"status": "failed"')
+    assert_accessible(page)
+
+
+def test_a_reserved_id_is_found_by_a_word_and_on_a_phone_the_contents_are_folded(open_docs: OpenPage) -> None:
+    page = open_docs(viewport=PHONE)
+    expect(page.locator("#contents ul").first).to_be_hidden()
+    page.get_by_label("Find an id, a code or a word").fill("payment trailer")
+    expect(page.locator("section[aria-labelledby=reserved] tbody tr:visible th")).to_have_text(["x-trailer--"])
 
 
 def test_without_reserved_ids_there_is_no_word_of_offline_mode(open_page: OpenPage, server: Server) -> None:
