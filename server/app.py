@@ -127,9 +127,8 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=request_body.MAX_BYTES)
     app[CONFIG] = config
     app[METRICS] = Metrics(by_key=config.server.metrics_keys)
-    app[CONNECTIONS] = Connections(
-        room_for_connections(config.jobs.slots or _cores()), config.server.connections_per_address
-    )
+    running = config.jobs.fetchers + (config.jobs.slots or _cores())
+    app[CONNECTIONS] = Connections(room_for_connections(running), config.server.connections_per_address)
     app[LIMITER] = RateLimiter()
     app[UNBELIEVED] = Unbelieved()
     app[IDEMPOTENCY] = Idempotency()
@@ -189,7 +188,16 @@ async def _conversions(
             ffmpeg_path, versions, ca_bundle, cache = await _tools(config)
             confined = await ffmpeg.confined(ffmpeg_path, config)
             pipeline = Pipeline(
-                config, artifacts, ffmpeg_path, confined, cache, ca_bundle, exits, metrics.stage, sources
+                config,
+                artifacts,
+                ffmpeg_path,
+                confined,
+                cache,
+                ca_bundle,
+                exits,
+                metrics.stage,
+                sources,
+                lambda job: engine.workers.encoder(job),
             )
             run = pipeline.run
             look = look or Lookout(config, artifacts, cache, ca_bundle, exits).look
@@ -231,9 +239,11 @@ async def _conversions(
         await engine.restore(rows[records.TABLE], found)
         app[ARCHIVES] = Archives(engine.table, state)
         app[ARCHIVES].restore(rows[ARCHIVES_TABLE])
-        metrics.gauge("queue_depth", "Conversions that wait for a slot.", lambda: len(engine.queue))
-        metrics.gauge("slots", "Conversions that may run at a time.", lambda: engine.slots)
-        metrics.gauge("slots_busy", "Conversions that run.", lambda: engine.workers.busy)
+        metrics.gauge("queue_depth", "Conversions that wait for their turn.", lambda: len(engine.queue))
+        metrics.gauge("slots", "Conversions that may encode at a time.", lambda: engine.workers.encoders.count)
+        metrics.gauge("slots_busy", "Conversions that encode.", lambda: engine.workers.encoders.busy)
+        metrics.gauge("fetchers", "Conversions that may fetch at a time.", lambda: engine.workers.fetchers)
+        metrics.gauge("fetchers_busy", "Conversions that fetch or wait for a slot.", lambda: engine.workers.fetching)
         metrics.gauge("connections", "Connections that are open.", lambda: len(app[CONNECTIONS]))
         used = "Size of all finished files, and of sources that are kept."
         metrics.gauge("disk_used_bytes", used, lambda: artifacts.used_bytes)

@@ -47,6 +47,7 @@ class ServerConfig:
 @dataclass(frozen=True)
 class JobsConfig:
     slots: int = _number(0, 0, 1024)
+    fetchers: int = _number(4, 1, 1024)
     backlog: int = _number(1000, 1, 1_000_000)
     max_batch: int = _number(50, 1, 1000)
     max_playlist: int = _number(500, 1, 5000)

@@ -92,7 +92,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "ytmp3d_stage_seconds",
-            "Time of each stage of a conversion: extract and cover are yt-dlp's, encode is yt-dlp's and ffmpeg's.",
+            "Time of each stage of a conversion: extract and cover are yt-dlp's, wait for a slot, encode is ffmpeg's.",
             ["stage"],
             buckets=_SECONDS,
             registry=registry,

@@ -65,11 +65,10 @@ class Engine:
         self._artifacts = artifacts
         self._settings = settings
         self._metrics = metrics
-        self.slots = slots
         self.use = Use(state, metrics)
         self.seen = Seen(state)
         self.table = Table(file_name)
-        #: How many jobs of a key may be in slots at a time, by the key's name; 0 is no bound.
+        #: How many jobs of a key may run at a time, by the key's name; 0 is no bound.
         self.bound_of: Callable[[str], int] = lambda owner: 0
         #: Called with each finished file: at a job's end, and at a start with all that are kept.
         self.on_artifact: Callable[[Artifact], None] = lambda artifact: None
@@ -82,7 +81,12 @@ class Engine:
         self._gate = StorageGate(gate or AlwaysOpen(), artifacts)
         self._gate.on_change = self._gate_changed
         self.workers = Workers(
-            run, slots=slots, timeout=settings.timeout, gate=self._gate, on_free=self.queue.look_again
+            run,
+            fetchers=settings.fetchers,
+            slots=slots,
+            timeout=settings.timeout,
+            gate=self._gate,
+            on_free=self.queue.look_again,
         )
         self._jobs: dict[Recipe, Job] = {}  # in flight or kept
         self.draining = False
@@ -182,7 +186,7 @@ class Engine:
 
     def _may_start(self, owner: str) -> bool:
         bound = self.bound_of(owner)
-        return not bound or self.workers.in_slots(owner) < bound
+        return not bound or self.workers.running_for(owner) < bound
 
     async def remove(self, conversion: Conversion) -> None:
         """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""
@@ -233,7 +237,7 @@ class Engine:
         return {conversion.id: None} if conversion.removed else dict(records.of([conversion]))
 
     async def run_forever(self) -> None:
-        """Start waiting jobs whenever a slot is free, and expire old ones. Runs until it is cancelled."""
+        """Start waiting jobs whenever one more may run, and expire old ones. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.workers.run_forever(self.queue, self._live), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
@@ -245,7 +249,7 @@ class Engine:
         does not count as failed; the next start queues the job again.
         """
         while True:
-            with self.workers.slot(job):
+            with self.workers.turn(job):
                 job.begin_attempt()
                 self._record(job)
                 try:

@@ -1,17 +1,24 @@
-"""Slots, deadlines and tasks for the jobs. `engine.py` decides how a job ends."""
+"""Places, deadlines and tasks for the jobs. `engine.py` decides how a job ends.
+
+An attempt first fetches, which is mostly waiting for YouTube, and then encodes, which keeps a core busy. Each has a
+bound of its own, so that no core idles while YouTube takes its time, and YouTube is not asked more often where there
+are more cores. An attempt counts as fetching from its start until it gets an encoder. Meanwhile its audio waits in a
+pipe, so the memory that all of them take is bounded, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from .. import errors
 from ..gate import Gate
 from ..jobs import Artifact, Conversion, Job
+from .encoders import Encoders
 from .fairqueue import FairQueue
 
 log = logging.getLogger(__name__)
@@ -26,22 +33,33 @@ Run = Callable[[Job], Awaitable[Artifact]]
 
 
 class Workers:
-    """A bounded number of slots, each of which runs one attempt at a time."""
+    """Runs attempts: at most `fetchers` fetch at a time, and at most `slots` encode."""
 
     def __init__(
-        self, run: Run, *, slots: int, timeout: float, gate: Gate, on_free: Callable[[], None] = lambda: None
+        self,
+        run: Run,
+        *,
+        fetchers: int,
+        slots: int,
+        timeout: float,
+        gate: Gate,
+        on_free: Callable[[], None] = lambda: None,
     ) -> None:
         """`run` makes an artifact or raises JobError. `timeout` bounds all attempts at a job together, in seconds.
 
-        `gate` says when an attempt may begin. `on_free` is called when a slot is free again.
+        `gate` says when an attempt may begin. `on_free` is called when a job has ended or pauses.
         """
+        self.fetchers = fetchers
+        self.encoders = Encoders(slots)
         self._on_free = on_free
         self._run = run
         self._gate = gate
         self._timeout = timeout
-        self._free_slots = asyncio.BoundedSemaphore(slots)
         self._busy: set[Job] = set()
-        self._turn_of: dict[Job, str] = {}  # the key whose turn gave the job its slot
+        self._fetching: set[Job] = set()
+        self._may_fetch = asyncio.Event()
+        self._turn_of: dict[Job, str] = {}  # the key whose turn began the attempt
+        self._timers: dict[Job, asyncio.Timeout] = {}
         self._deadlines: dict[Job, float] = {}  # by the loop's monotonic clock, from the first attempt on
         self._lives: dict[Job, asyncio.Task[None]] = {}
         self._turns: dict[Job, asyncio.Future[None]] = {}  # jobs that wait for another attempt
@@ -57,29 +75,33 @@ class Workers:
 
     @property
     def busy(self) -> int:
-        """Slots in use."""
+        """Jobs that run."""
         return len(self._busy)
 
     @property
+    def fetching(self) -> int:
+        """Jobs that run and have no encoder yet."""
+        return len(self._fetching)
+
+    @property
     def served(self) -> int:
-        """Conversions whose job is in a slot."""
+        """Conversions whose job runs."""
         return sum(len(job.sharers) for job in self._busy)
 
-    def in_slots(self, owner: str) -> int:
-        """How many jobs have a slot by the turn of this key. A job that keys share counts for one of them."""
+    def running_for(self, owner: str) -> int:
+        """How many jobs run by the turn of this key. A job that keys share counts for one of them."""
         return sum(one == owner for one in self._turn_of.values())
 
     async def run_forever(self, queue: FairQueue, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
-        """Give each free slot to the next job. `live(job)` is started at a job's first turn."""
+        """Begin the next job whenever one more may fetch. `live(job)` is started at a job's first turn."""
         while True:
-            await self._free_slots.acquire()
-            try:
-                conversion = await self._next(queue)
-            except BaseException:
-                self._free_slots.release()
-                raise
+            while self.fetching >= self.fetchers or self.busy >= self.fetchers + self.encoders.count:
+                self._may_fetch.clear()
+                await self._may_fetch.wait()
+            conversion = await self._next(queue)
             job = conversion.job
             self._busy.add(job)
+            self._fetching.add(job)
             self._turn_of[job] = conversion.owner
             self._gate.begin(job)
             for sharer in job.sharers:
@@ -99,19 +121,42 @@ class Workers:
                 return conversion
 
     @contextmanager
-    def slot(self, job: Job) -> Iterator[None]:
-        """Free the slot that `job` was given when the block is left."""
+    def turn(self, job: Job) -> Iterator[None]:
+        """End the turn that `job` was given when the block is left."""
         try:
             yield
         finally:
             self._free(job)
 
+    @asynccontextmanager
+    async def encoder(self, job: Job) -> AsyncIterator[None]:
+        """A block that begins once there is an encoder for `job`, whose attempt runs and has something to encode.
+
+        The wait for it takes nothing of the job's time.
+        """
+        clock, timer = asyncio.get_running_loop().time, self._timers[job]
+        began = clock()
+        timer.reschedule(None)
+        async with self.encoders.one(self._turn_of[job]):
+            self._deadlines[job] += clock() - began
+            timer.reschedule(self._deadlines[job])
+            self._fetched(job)
+            try:
+                yield
+            except BaseException:
+                self._fetching.add(job)  # the attempt may go on through another exit; it waits for no place, so that
+                raise  # it cannot get stuck, and meanwhile nothing else begins
+
+    def _fetched(self, job: Job) -> None:
+        self._fetching.discard(job)
+        self._may_fetch.set()
+
     def _free(self, job: Job) -> None:
         if job in self._busy:
             self._busy.remove(job)
             del self._turn_of[job]
+            self._fetched(job)
             self._gate.end(job)
-            self._free_slots.release()
             self._on_free()
 
     def _ended(self, job: Job) -> None:
@@ -120,14 +165,15 @@ class Workers:
         self._lives.pop(job, None)
         self._turns.pop(job, None)
         self._deadlines.pop(job, None)
+        self._timers.pop(job, None)
 
     async def next_turn(self, job: Job) -> None:
-        """Wait until the job, which is in the queue again, is given a slot."""
+        """Wait until it is the turn of the job, which is in the queue again."""
         turn = self._turns[job] = asyncio.get_running_loop().create_future()
         await turn
 
     def give_up(self, job: Job) -> bool:
-        """Stop the work on `job`, if any. Its slot is free once its children have ended."""
+        """Stop the work on `job`, if any. Its place is free once its children have ended."""
         task = self._lives.pop(job, None)
         if task:
             task.cancel()
@@ -167,7 +213,7 @@ class Workers:
         """Run once, within the job's time; the result or the reason why there is none."""
         now = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(self._deadlines.setdefault(job, now + self._timeout)):
+            async with asyncio.timeout_at(self._deadlines.setdefault(job, now + self._timeout)) as self._timers[job]:
                 return await self._run(job)
         except TimeoutError:
             return errors.Timeout()

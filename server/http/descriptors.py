@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 #: Kept for the database, the log, the loop and the like, and for each conversion that may run: its pipes, files and,
 #: offline, the connections of its source.
-_RESERVED, _RESERVED_PER_SLOT = 96, 16
+_RESERVED, _RESERVED_EACH = 96, 16
 #: The most connections and files at a time, even with more descriptors: each takes memory, too.
 _MOST = 10_000
 #: What systems permit that name no limit, or one that they do not keep (macOS).
@@ -28,12 +28,14 @@ def raise_limit() -> None:
             return
 
 
-def room_for_connections(slots: int) -> int:
-    """How many connections and open files are possible beside conversions in `slots` slots."""
+def room_for_connections(running: int) -> int:
+    """How many connections and open files are possible beside `running` conversions."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return _MOST
-    room = limit - _RESERVED - _RESERVED_PER_SLOT * slots
+    room = limit - _RESERVED - _RESERVED_EACH * running
     if room < limit // 4:
-        log.warning("a limit of %d descriptors is low for %d conversions at a time; raise it (ulimit -n)", limit, slots)
+        log.warning(
+            "a limit of %d descriptors is low for %d conversions at a time; raise it (ulimit -n)", limit, running
+        )
     return min(_MOST, max(room, limit // 4))

@@ -1,4 +1,4 @@
-"""Pipes between the server and its children, through which the audio of a kept source goes.
+"""Pipes between the server and its children, through which the audio goes.
 
 Nothing here blocks the loop: pipes are asyncio's, and files are read in a thread.
 """
@@ -6,7 +6,9 @@ Nothing here blocks the loop: pipes are asyncio's, and files are read in a threa
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import FileIO
@@ -23,6 +25,17 @@ class Output(Protocol):
 
     def fileno(self) -> int: ...
     def close(self) -> None: ...
+
+
+async def filled(output: Output) -> bool:
+    """Return once there is something in the pipe `output`; False at its end. Nothing is read."""
+    loop, change = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(output.fileno(), change.set)
+    try:
+        await change.wait()
+    finally:
+        loop.remove_reader(output.fileno())
+    return any(fcntl.ioctl(output.fileno(), termios.FIONREAD, bytes(4)))
 
 
 @asynccontextmanager

@@ -85,6 +85,10 @@ class KeptSource:
         (found,) = await self._known(lambda: self._cover)
         return found
 
+    async def flows(self) -> None:
+        """Return once there is audio in the file."""
+        await self._known(lambda: self._size or self._whole or None)
+
     @asynccontextmanager
     async def sound(self) -> AsyncIterator[Reader]:
         """The audio from its start, for one encoder."""

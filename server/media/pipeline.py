@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -37,7 +37,8 @@ COVER_TIMEOUT = 1.0
 class Pipeline:
     """What every conversion needs. `run` is what the engine is given. `confinement` is ffmpeg's.
 
-    `observe` is told how many seconds each stage took: `extract`, `cover`, `encode`, `publish`.
+    `observe` is told how many seconds each stage took: `extract`, `cover`, `wait`, `measure`, `encode`, `publish`.
+    `encoder` is a block that begins once the job may encode.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class Pipeline:
     exits: Exits
     observe: Callable[[str, float], None]
     sources: KeptSources
+    encoder: Callable[[Job], AbstractAsyncContextManager[None]] = lambda job: nullcontext()
 
     async def run(self, job: Job) -> Artifact:
         """Convert, reporting to `job` all along, through one exit after the other while that may help.
@@ -91,29 +93,38 @@ class Pipeline:
             job.cover = await self._cover(source, folder)
             job.touch()
             clock.passed("cover")
-            change = await self._measured(job, source)
-            if change:
-                clock.passed("measure")
-            async with source.sound() as sound:
-                part, url = folder / "audio.part", youtube_url.canonical_url(job.video_id)
-                tags = change.tags if change else []
-                begin = asyncio.to_thread(_begin, part, media, url, job.cover, tags)
-                with await completion.started(begin, _close) as target:
-                    encoding = Encoding(
-                        job,
-                        sound,
-                        max_duration=self.config.audio.max_duration,
-                        gain=change.gain if change else None,
-                        begin=loudness.MEASURING_PERCENT if change else 0,
-                        on_audio=lambda: self.exits.heard(job),
-                    )
-                    written = await encoding.run(self.ffmpeg, self.confinement, part, target)
+            await source.flows()
+            async with self.encoder(job):
+                clock.passed("wait")
+                change = await self._measured(job, source)
+                if change:
+                    clock.passed("measure")
+                part = folder / "audio.part"
+                written = await self._encode(job, media, source, part, change)
         job.media = media = dataclasses.replace(job.media, duration=round(written, 3))
         clock.passed("encode")
         artifact = await self.artifacts.publish(part, job.cover, recipe=job.recipe, media=media)
         job.cover = artifact.cover  # its final place; the staging folder is removed
         clock.passed("publish")
         return artifact
+
+    async def _encode(
+        self, job: Job, media: Media, source: ytdlp.Run | KeptSource, part: Path, change: loudness.Change | None
+    ) -> float:
+        """Encode into the file `part`. Returns the seconds of audio."""
+        async with source.sound() as sound:
+            url, tags = youtube_url.canonical_url(job.video_id), change.tags if change else []
+            begin = asyncio.to_thread(_begin, part, media, url, job.cover, tags)
+            with await completion.started(begin, _close) as target:
+                encoding = Encoding(
+                    job,
+                    sound,
+                    max_duration=self.config.audio.max_duration,
+                    gain=change.gain if change else None,
+                    begin=loudness.MEASURING_PERCENT if change else 0,
+                    on_audio=lambda: self.exits.heard(job),
+                )
+                return await encoding.run(self.ffmpeg, self.confinement, part, target)
 
     def _source(self, job: Job, folder: Path) -> AbstractAsyncContextManager[ytdlp.Run | KeptSource]:
         """The video's audio: straight from yt-dlp, which then works in `folder`, or from a file if it must be kept."""

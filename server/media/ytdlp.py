@@ -23,7 +23,7 @@ from ..jobs import Media
 from . import advice, confinement, cookie_file, forking, formats, process, reasons, wholeness
 from .confinement import Confinement
 from .cookies import NO_LONGER_VALID, Cookies, Copy
-from .feeding import Output
+from .feeding import Output, filled
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +202,11 @@ class Run:
         """The thumbnail as received, or None. A short clip may be downloaded before its cover."""
         event = await self._event("cover")
         return Path(event["file"]) if event["file"] else None
+
+    async def flows(self) -> None:
+        """Return once there is audio in the pipe. Raises the JobError that says why none comes."""
+        if not await filled(self.output):
+            await self.finish()
 
     @property
     def output(self) -> Output:

@@ -107,7 +107,7 @@ async def test_a_slot_is_free_for_the_key_again_however_its_work_ended(start_api
     (await api.studio.take("led-some-02")).fail(errors.NetworkError())
     await finish(api, "led-some-03")
     (await api.studio.take("led-some-02", 2)).fail(errors.NetworkError())
-    await eventually(lambda: api.engine.workers.busy == 0 and not api.engine.workers.in_slots("some"))
+    await eventually(lambda: api.engine.workers.busy == 0 and not api.engine.workers.running_for("some"))
 
 
 async def test_work_that_keys_share_counts_for_the_key_whose_turn_began_it(start_api: StartApi) -> None:
@@ -117,11 +117,11 @@ async def test_work_that_keys_share_counts_for_the_key_whose_turn_began_it(start
     await api.convert("led-shared-", key="some")
     await api.convert("led-own----", key="some")
     await api.studio.take("led-own----")
-    assert (api.engine.workers.in_slots("anna"), api.engine.workers.in_slots("some")) == (1, 1)
+    assert (api.engine.workers.running_for("anna"), api.engine.workers.running_for("some")) == (1, 1)
     await api.convert("led-next---", key="some")
     await api.convert("led-next---")
     await api.studio.take("led-next---")
-    assert (api.engine.workers.in_slots("anna"), api.engine.workers.in_slots("some")) == (2, 1)
+    assert (api.engine.workers.running_for("anna"), api.engine.workers.running_for("some")) == (2, 1)
 
 
 async def test_a_bound_that_is_raised_holds_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ async def test_metrics_count_what_happens(api: Api) -> None:
     assert found["ytmp3d_audio_seconds_total"] == 12.5
     assert found["ytmp3d_bytes_served_total"] == len(body)
     assert found["ytmp3d_disk_used_bytes"] >= len(body)
-    assert (running["ytmp3d_slots_busy"], found["ytmp3d_slots_busy"]) == (1, 0)
+    assert (running["ytmp3d_fetchers_busy"], found["ytmp3d_fetchers_busy"]) == (1, 0)
     assert (found["ytmp3d_slots"], found["ytmp3d_queue_depth"]) == (2, 0)
     assert found["ytmp3d_request_seconds_count"] > 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from server.config import Config
 from server.media import ffmpeg
 
-from . import api, conversion, offline
+from . import api, conversion, offline, waiting
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
         conversion.run(Path(name), path, rounds)
         api.run(Path(name), path, rounds)
         offline.run(Path(name), rounds)
+        waiting.run(Path(name), path, rounds)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from server.config import OfflineConfig
 from server.media.authorities import make_ca_bundle
 from server.offline import OfflineYouTube, offline_youtube
 
@@ -27,14 +28,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @contextmanager
-def youtube_in_a_thread(folder: Path, ffmpeg: str) -> Iterator[OfflineYouTube]:
-    """The source, in this process, so that it counts for nobody."""
+def youtube_in_a_thread(folder: Path, ffmpeg: str, settings: OfflineConfig | None = None) -> Iterator[OfflineYouTube]:
+    """The source, in this process, so that it counts for nobody. `settings` say how slow it is."""
     ready: list[OfflineYouTube] = []
     started, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with offline_youtube(folder, ffmpeg) as youtube:
+        async with offline_youtube(folder, ffmpeg, settings) as youtube:
             ready.append(youtube)
             started.set()
             await stop.wait()
@@ -50,15 +51,16 @@ def youtube_in_a_thread(folder: Path, ffmpeg: str) -> Iterator[OfflineYouTube]:
 
 
 class OurServer:
-    """`python -m server serve` on that source, with its files in `folder`."""
+    """`python -m server serve` on that source, with its files in `folder`; `jobs` are settings of that section."""
 
-    def __init__(self, folder: Path, youtube: OfflineYouTube) -> None:
+    def __init__(self, folder: Path, youtube: OfflineYouTube, **jobs: int) -> None:
         folder.mkdir()
         config, port = folder / "config.toml", folder / "port"
         config.write_text(
             f'[storage]\ndownloads = "downloads"\nstate = "state"\n[ytdlp]\nproxy = "{youtube.proxy}"\n'
             f'ca_file = "{youtube.ca_file}"\n[log]\nlevel = "warning"\n'
-            "[limits]\nper_minute = 1000000000\nper_hour = 1000000000\nper_day = 1000000000\n"
+            "[limits]\nper_minute = 1000000000\nper_hour = 1000000000\nper_day = 1000000000\n[jobs]\n"
+            + "".join(f"{name} = {value}\n" for name, value in jobs.items())
         )
         command = [sys.executable, "-m", "server", "serve", "--config", str(config), "--port", "0"]
         environment = {**os.environ, "YTMP3D_KEY": KEY}

@@ -6,6 +6,7 @@ Every answer that passes through here is held to what is promised for all of the
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import email.parser
 import json
 import re
@@ -355,6 +356,8 @@ async def serving(
     """The application with these sections of the configuration, all its files in `folder`."""
     storage = StorageConfig(downloads=folder / "downloads", state=folder / "state")
     sections = {"jobs": JobsConfig(slots=2, retry_pause=0), "storage": storage, **sections}
+    jobs = sections["jobs"]
+    sections["jobs"] = dataclasses.replace(jobs, fetchers=jobs.slots or jobs.fetchers)  # the studio's runs never encode
     config = Config(**sections, keys_file=folder / "keys.toml")
     studio = Studio()
     app = studio.app = create_app(

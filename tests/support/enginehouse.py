@@ -25,7 +25,7 @@ SLOTS = 2
 PATIENCE = 30
 #: Bytes of an MP3, and of all of them: some four, each with its description.
 AUDIO_BYTES, BUDGET_BYTES = 1000, 5500
-SETTINGS = JobsConfig(slots=SLOTS, retry_pause=0, keep_hours=1, timeout=86_400)
+SETTINGS = JobsConfig(slots=SLOTS, fetchers=SLOTS, retry_pause=0, keep_hours=1, timeout=86_400)
 
 
 class EngineHouse:

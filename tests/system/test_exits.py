@@ -61,7 +61,7 @@ async def server(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     config = Config(
         server=ServerConfig(port=0, metrics_public=True),
-        jobs=JobsConfig(slots=slots, retry_pause=0, patience=patience, max_batch=50),
+        jobs=JobsConfig(slots=slots, fetchers=slots, retry_pause=0, patience=patience, max_batch=50),
         storage=StorageConfig(downloads=folder / "downloads", state=folder / "state"),
         ytdlp=YtdlpConfig(
             ca_file=youtube.ca_file, cooldown=cooldown, exits=exits, proxy="" if exits else youtube.proxy

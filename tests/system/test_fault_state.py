@@ -57,7 +57,7 @@ ATTACKS = [remove_database, remove_folder, move_folder, restore_backup, empty_lo
 @pytest.fixture
 def server(new_server: NewServer) -> ServerProcess:
     """One with a backup of its empty state."""
-    server = new_server("[jobs]\nslots = 1")
+    server = new_server("[limits]\nconcurrent = 1")
     server.start()
     stop(server)
     shutil.copyfile(database(server), server.folder / "backup.db")

@@ -116,7 +116,7 @@ def test_nothing_acknowledged_is_lost_to_kills_at_random_moments(new_server: New
 def test_an_attempt_cut_by_the_servers_own_end_is_no_failed_attempt(
     new_server: NewServer, number: signal.Signals
 ) -> None:
-    server = new_server("[server]\nshutdown_grace = 0\n[jobs]\nslots = 1")
+    server = new_server("[server]\nshutdown_grace = 0\n[limits]\nconcurrent = 1")
     server.start()
     running, queued = server.convert(SLOW), server.convert("plain-video")
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_an_attempt_cut_by_the_servers_own_end_is_no_failed_attempt(
 
 
 def test_what_ends_the_server_ten_times_is_given_up(new_server: NewServer) -> None:
-    server = new_server("[jobs]\nslots = 1")
+    server = new_server("[limits]\nconcurrent = 1")
     server.start()
     running, queued = server.convert(SLOW), server.convert("plain-video")
     for _ in range(10):
@@ -154,7 +154,7 @@ def test_what_ends_the_server_ten_times_is_given_up(new_server: NewServer) -> No
 
 
 def test_sigterm_lets_what_runs_finish_and_keeps_what_waits(new_server: NewServer) -> None:
-    server = new_server("[jobs]\nslots = 1")
+    server = new_server("[limits]\nconcurrent = 1")
     server.start()
     running = server.convert(SLOW)
     until(lambda: server.has_audio(running))

@@ -1,0 +1,52 @@
+"""A bounded number of encoders. Keys that wait for one take turns, as they do in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Encoders:
+    """`count` may be in use at a time, and `busy` are. Within a key, first come, first served."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.busy = 0
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by key, in the order of their turns
+
+    @asynccontextmanager
+    async def one(self, owner: str) -> AsyncIterator[None]:
+        """A block that begins once there is an encoder for this key."""
+        if self.busy < self.count:
+            self.busy += 1
+        else:
+            await self._turn(owner)
+        try:
+            yield
+        finally:
+            self._free()
+
+    async def _turn(self, owner: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came in the same moment
+                self._free()
+            raise
+
+    def _free(self) -> None:
+        """Hand an encoder on, or put it back. Whoever was cancelled is passed over."""
+        while self._waiting:
+            owner = next(iter(self._waiting))
+            lane = self._waiting.pop(owner)
+            turn = lane.popleft()
+            if lane:
+                self._waiting[owner] = lane  # to the end of the turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.busy -= 1

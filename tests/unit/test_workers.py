@@ -1,0 +1,203 @@
+"""Fetching and encoding have bounds of their own. Attempts here are led by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.api import MEDIA
+
+from server import errors
+from server.conversions.encoders import Encoders
+from server.conversions.fairqueue import FairQueue
+from server.conversions.workers import Workers
+from server.gate import AlwaysOpen
+from server.jobs import Artifact, Conversion, Job, Quality, Recipe, utc_now
+
+
+class Floor:
+    """Jobs that fetch until `fetched` has their name, then encode until `encoded` has it."""
+
+    def __init__(self, *, fetchers: int, slots: int, timeout: float = 60) -> None:
+        self.queue = FairQueue()
+        self.workers = Workers(self._run, fetchers=fetchers, slots=slots, timeout=timeout, gate=AlwaysOpen())
+        self.fetching: list[str] = []
+        self.encoding: list[str] = []
+        self.outcomes: dict[str, Artifact | errors.JobError] = {}
+        self.jobs: dict[str, Job] = {}
+        self.ends: dict[tuple[str, str], asyncio.Future[None]] = {}
+
+    def add(self, name: str, owner: str = "anna") -> None:
+        job = self.jobs[name] = Job(Recipe(name, 320))
+        conversion = Conversion(name, owner, Quality.HIGH, utc_now(), job)
+        job.join(conversion)
+        self.queue.push(conversion)
+
+    async def goes_on(self, stage: str, name: str, failure: errors.JobError | None = None) -> None:
+        """The `stage` of a job ends."""
+        end = self.ends[stage, name]
+        end.set_exception(failure) if failure else end.set_result(None)
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def _run(self, job: Job) -> Artifact:
+        name = job.video_id
+        with _listed(self.fetching, name):
+            await self._end("fetch", name)
+        async with self.workers.encoder(job):
+            with _listed(self.encoding, name):
+                await self._end("encode", name)
+        return Artifact(job.recipe, Path(name), 1, MEDIA, None)
+
+    async def _end(self, stage: str, name: str) -> None:
+        end = self.ends[stage, name] = asyncio.get_running_loop().create_future()
+        await end
+
+    async def live(self, job: Job) -> None:
+        with self.workers.turn(job):
+            self.outcomes[job.video_id] = await self.workers.attempt(job)
+
+
+@contextlib.contextmanager
+def _listed(names: list[str], name: str):  # type: ignore[no-untyped-def]
+    names.append(name)
+    try:
+        yield
+    finally:
+        names.remove(name)
+
+
+@asynccontextmanager
+async def at_work(floor: Floor) -> AsyncIterator[Floor]:
+    dispatcher = asyncio.create_task(floor.workers.run_forever(floor.queue, floor.live))
+    try:
+        await floor.settled()
+        yield floor
+    finally:
+        dispatcher.cancel()
+        await asyncio.gather(dispatcher, return_exceptions=True)
+        await floor.workers.drain(0)
+
+
+async def test_the_next_jobs_fetch_while_the_encoders_are_busy() -> None:
+    floor = Floor(fetchers=2, slots=1)
+    for number in range(6):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        assert floor.fetching == ["job-0", "job-1"]
+        await floor.goes_on("fetch", "job-0")
+        assert (floor.fetching, floor.encoding) == (["job-1", "job-2"], ["job-0"])
+        await floor.goes_on("fetch", "job-2")
+        await floor.goes_on("fetch", "job-1")
+        # Both wait for the encoder, and as long as they do, nothing more is fetched.
+        assert (floor.fetching, floor.encoding, floor.workers.busy) == ([], ["job-0"], 3)
+        await floor.goes_on("encode", "job-0")
+        assert (floor.fetching, floor.encoding, floor.workers.busy) == (["job-3"], ["job-2"], 3)
+
+
+async def test_what_fails_in_the_encoder_may_fetch_again_and_meanwhile_nothing_else_begins() -> None:
+    floor = Floor(fetchers=1, slots=1)
+    again = asyncio.get_running_loop().create_future()
+    run = floor.workers._run
+
+    async def twice(job: Job) -> Artifact:
+        try:
+            return await run(job)
+        except errors.SourceForbidden:
+            await again
+            return await run(job)
+
+    floor.workers._run = twice
+    for number in range(3):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        await floor.goes_on("fetch", "job-0")
+        await floor.goes_on("fetch", "job-1")
+        await floor.goes_on("encode", "job-0", errors.SourceForbidden())
+        assert (floor.encoding, floor.workers.fetching, len(floor.queue)) == (["job-1"], 1, 1)
+        again.set_result(None)
+        await floor.settled()
+        await floor.goes_on("fetch", "job-0")
+        await floor.goes_on("encode", "job-1")
+        assert (floor.encoding, floor.fetching) == (["job-0"], ["job-2"])
+
+
+async def test_a_job_that_ends_while_it_waits_for_an_encoder_leaves_its_place() -> None:
+    floor = Floor(fetchers=1, slots=1)
+    for number in range(3):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        await floor.goes_on("fetch", "job-0")
+        await floor.goes_on("fetch", "job-1")
+        assert floor.fetching == []
+        floor.workers.give_up(floor.jobs["job-1"])
+        await floor.settled()
+        assert floor.fetching == ["job-2"]
+        await floor.goes_on("encode", "job-0")
+        await floor.goes_on("fetch", "job-2")
+        assert floor.encoding == ["job-2"]
+
+
+async def test_the_wait_for_an_encoder_takes_none_of_a_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    jumped, real = 0.0, loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + jumped)
+    floor = Floor(fetchers=2, slots=1, timeout=1000)
+    floor.add("first")
+    floor.add("second")
+    async with at_work(floor):
+        await floor.goes_on("fetch", "first")
+        jumped += 600
+        await floor.goes_on("fetch", "second")
+        floor.workers._timers[floor.jobs["first"]].reschedule(None)
+        jumped += 600
+        await floor.settled()
+        assert floor.outcomes == {}
+        await floor.goes_on("encode", "first")
+        assert floor.encoding == ["second"]
+        jumped += 299  # and 600 before the wait
+        await floor.settled()
+        assert "second" not in floor.outcomes
+        jumped += 102
+        await floor.settled()
+        assert isinstance(floor.outcomes["second"], errors.Timeout)
+
+
+async def test_keys_take_turns_at_the_encoders() -> None:
+    encoders, order = Encoders(1), list[str]()
+
+    async def encode(owner: str) -> None:
+        async with encoders.one(owner):
+            order.append(owner)
+            await asyncio.sleep(0)
+
+    waiting = [asyncio.create_task(encode(owner)) for owner in ("anna", "anna", "anna", "anna", "bert", "bert")]
+    await asyncio.gather(*waiting)
+    assert order == ["anna", "anna", "bert", "anna", "bert", "anna"]
+    assert encoders.busy == 0
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_an_encoder_is_not_lost_with_whoever_is_cancelled(turns: int) -> None:
+    encoders = Encoders(1)
+    leave = asyncio.Event()
+
+    async def encode() -> None:
+        async with encoders.one("anna"):
+            await leave.wait()
+
+    first, second, third = (asyncio.create_task(encode()) for _ in range(3))
+    await asyncio.sleep(0)
+    leave.set()
+    for _ in range(turns):  # the second gets its turn in one of them
+        await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+    assert (third.cancelled(), encoders.busy) == (False, 0)
