@@ -6,7 +6,6 @@ import { Converter } from './converter.js';
 import { Events } from './events.js';
 import { moment, wait } from './format.js';
 import { keptKey, keyFromAddress } from './key.js';
-import { linkFromAddress, showWays } from './anywhere.js';
 import { Player } from './player.js';
 import { Limits, Lost, Notice, announce } from './notices.js';
 import { welcome } from './welcome.js';
@@ -41,7 +40,6 @@ function enter(key) {
   leave();
   api = new Api(key, (state) => limits.show(state));
   for (const id of ['converter', 'conversions', 'account']) $(id).hidden = false;
-  $('anywhere').hidden = false;
   $('gate').hidden = true;
   events = new Events(api, {
     onOpen: () => {
@@ -68,7 +66,7 @@ function leave() {
 
 function ask(words = '') {
   leave();
-  for (const id of ['converter', 'conversions', 'account', 'anywhere']) $(id).hidden = true;
+  for (const id of ['converter', 'conversions', 'account']) $(id).hidden = true;
   $('gate').hidden = false;
   $('gate-error').textContent = words;
   $('key').setAttribute('aria-invalid', String(words !== ''));
@@ -231,7 +229,6 @@ async function convert(urls, quality, idempotencyKey) {
     const conversions = await api.convert(urls, quality, idempotencyKey);
     notice.hide();
     for (const conversion of conversions) put(conversion);
-    cards.get(conversions[0].conversion_id)?.element.scrollIntoView({ block: 'nearest' });
     announce(conversions.length === 1 ? 'Link added' : `${conversions.length} links added`);
   } catch (error) {
     if (error.code !== 'BATCH_TOO_LARGE') report(error);
@@ -309,7 +306,6 @@ setInterval(() => {
 addEventListener('hashchange', start);
 
 function start() {
-  const link = linkFromAddress();
   const key = keyFromAddress();
   if (key) {
     keptKey.set(key);
@@ -317,10 +313,6 @@ function start() {
   }
   if (key || keptKey.get()) enter(key ?? keptKey.get());
   else if (!api) ask();
-  if (link) converter.add(link);
-  if (api) converter.focusWithoutKeyboard();
 }
 
-if (/Mac|iP(hone|ad)/.test(navigator.platform)) $('command-key').textContent = '⌘';
-showWays();
 start();

@@ -34,15 +34,9 @@ export class Converter {
     });
     this.#text.addEventListener('blur', () => setTimeout(() => this.#judge(), A_CLICK_MS));
     this.#text.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.isComposing) return;
-      const one = this.#text.value.trim() && !this.#text.value.trim().includes('\n');
-      if (event.ctrlKey || event.metaKey || (one && !event.shiftKey)) {
-        event.preventDefault();
-        this.#form.requestSubmit();
-      }
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
     document.addEventListener('paste', (event) => this.#pasted(event));
-    this.#offerPaste();
     this.#acceptDrops();
     this.#rememberQuality();
     this.#judge();
@@ -50,11 +44,6 @@ export class Converter {
 
   focus() {
     this.#text.focus();
-  }
-
-  /** Where a keyboard is there anyway. On a phone the focus would open one over half the page. */
-  focusWithoutKeyboard() {
-    if (matchMedia('(pointer: fine)').matches) this.#text.focus();
   }
 
   /** More text, on a line of its own. */
@@ -91,8 +80,7 @@ export class Converter {
     } finally {
       this.#sending = false;
       this.#button.removeAttribute('aria-disabled');
-      if (this.#text.value) this.focus();
-      else this.focusWithoutKeyboard();
+      this.focus();
     }
   }
 
@@ -194,19 +182,6 @@ export class Converter {
     event.preventDefault();
     this.add(text);
     this.focus();
-  }
-
-  /** A button that reads the clipboard, where the browser lets a page do that: by https or on this machine. */
-  #offerPaste() {
-    const button = document.getElementById('paste');
-    if (!navigator.clipboard?.readText) return;
-    button.hidden = false;
-    button.addEventListener('click', async () => {
-      const text = await navigator.clipboard.readText().catch(() => '');
-      if (text.trim()) this.add(text);
-      else this.#error.textContent = 'There is no text on the clipboard, or the browser keeps it to itself.';
-      this.#button.focus();
-    });
   }
 
   #acceptDrops() {

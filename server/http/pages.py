@@ -14,7 +14,7 @@ from .file_response import File, send
 _PACKAGE = Path(__file__).parent.parent
 #: The page's files: inside an installed package, beside `server/` in a checkout.
 STATIC = next(folder for folder in (_PACKAGE / "static", _PACKAGE.parent / "static") if folder.is_dir())
-#: What is served, by its media type. All of it is text but icons and pictures.
+#: What is served, by its media type. All of it is text but icons.
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -23,8 +23,6 @@ _KINDS = {
     ".yml": "application/yaml",
     ".svg": "image/svg+xml",
     ".ico": "image/vnd.microsoft.icon",
-    ".png": "image/png",
-    ".webmanifest": "application/manifest+json",
 }
 
 
