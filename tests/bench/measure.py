@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_EVERY = 0.02
+_EVERY = 0.05
+
+
+#: Every table of this run, with each value that was measured.
+results: list[dict[str, Any]] = []
 
 
 @dataclass
 class Usage:
-    """`cpu` in seconds; `peak` is the largest sum of resident memory seen, in MB, pages shared counted in each."""
+    """`cpu` in seconds; `peak` is the largest proportional set size seen, in MB: shared pages count once in all."""
 
     cpu: float = 0.0
     peak: float = 0.0
@@ -50,12 +54,17 @@ def cpu_seconds(root: int) -> float:
     return total / _TICK
 
 
-def _resident(root: int) -> float:
-    pages = 0
-    for pid in family(root):
-        if stat := _stat(pid):
-            pages += int(stat[21])
-    return pages * _PAGE / 1e6
+def proportional(root: int) -> float:
+    """The memory of the tree in MB. A page that several processes share is divided among them (PSS, proc(5))."""
+    return sum(map(_pss, family(root))) * 1024 / 1e6
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 @contextmanager
@@ -65,7 +74,7 @@ def watched(root: int) -> Iterator[Usage]:
 
     def look() -> None:
         while not ended.wait(_EVERY):
-            usage.peak = max(usage.peak, _resident(root))
+            usage.peak = max(usage.peak, proportional(root))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -78,7 +87,8 @@ def watched(root: int) -> Iterator[Usage]:
 
 
 def table(title: str, columns: list[str], rows: dict[str, list[list[float]]]) -> None:
-    """Print the median of each column, with its smallest and largest, for each row."""
+    """Print the median of each column, with its smallest and largest, for each row, and keep all in `results`."""
+    results.append({"title": title, "columns": columns, "rows": rows})
     print(f"\n{title}\n{'':28}" + "".join(f"{column:>24}" for column in columns))
     for name, runs in rows.items():
         cells = []
