@@ -331,7 +331,7 @@ async def _tools(config: Config) -> tuple[str, ytdlp.Versions, authorities.CaBun
     cache = config.storage.state / "yt-dlp-cache"
     ca_bundle = None
     if config.ytdlp.ca_file:
-        path = config.storage.state / "authorities.pem"
+        path = ytdlp.ca_bundle_of(config)
         ca_bundle = await asyncio.to_thread(authorities.make_ca_bundle, config.ytdlp.ca_file, path)
     ffmpeg_path, versions = await asyncio.gather(ffmpeg.find(config), ytdlp.check(config, cache))
     for _, own in configurations(config):

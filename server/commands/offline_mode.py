@@ -54,7 +54,7 @@ async def _offline(config: Config, port_file: Path | None, folder: Path | None, 
 async def offline_server(config: Config, folder: Path | None = None) -> AsyncIterator[Server]:
     """A running server on the offline YouTube, all of whose files are in `folder`, or in a temporary one."""
     async with _folder(folder) as own:
-        ytdlp.preload(config)
+        ytdlp.preload(config, own / "state" / "authorities.pem")  # which comes to be before it is read
         library = None
         if config.storage.library:  # one of its own, too: a real one must not get made-up melodies
             library = own / "library"

@@ -118,9 +118,17 @@ async def confinement_of(config: Config, cache: Path, ca_bundle: Path | None = N
     return await asyncio.to_thread(prepared)
 
 
-def preload(config: Config) -> None:
+def ca_bundle_of(config: Config) -> Path:
+    """Where the authorities lie that yt-dlp trusts if `[ytdlp] ca_file` names one."""
+    return config.storage.state / "authorities.pem"
+
+
+def preload(config: Config, ca_bundle: Path | None = None) -> None:
     """Start importing yt-dlp, and its plugins if they are wanted. Call in the main thread's loop."""
-    forking.preload(CHILD, {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"})
+    variables = {} if config.ytdlp.plugins else {"YTDLP_NO_PLUGINS": "1"}
+    if bundle := ca_bundle or (ca_bundle_of(config) if config.ytdlp.ca_file else None):
+        variables["SSL_CERT_FILE"] = str(bundle)
+    forking.preload(CHILD, variables)
 
 
 async def check(config: Config, cache: Path, source: forking.ForkServer | None = None) -> Versions:

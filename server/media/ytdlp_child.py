@@ -35,7 +35,18 @@ import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
-from . import confinement, description, download, formats, guarded_ytdlp, playlist_child, plugins, session, thumbnails
+from . import (
+    confinement,
+    description,
+    download,
+    formats,
+    guarded_ytdlp,
+    playlist_child,
+    plugins,
+    session,
+    thumbnails,
+    trust,
+)
 from .guarded_ytdlp import words_of
 from .words import Words
 
@@ -48,6 +59,7 @@ def _nobody_can_be_asked(*_: object, **__: object) -> str:
 getpass.getpass = _nobody_can_be_asked
 _PLUGIN_ERRORS = plugins.load()
 download.install()
+trust.prepare()
 # Done here once for all runs, which saves some 70 ms before the first request of each.
 yt_dlp.parse_options(["--ignore-config"])
 with yt_dlp.YoutubeDL({"quiet": True, "allowed_extractors": ["youtube"]}) as _first:
