@@ -148,7 +148,7 @@ async def test_a_url_is_converted_and_each_stage_timed(tmp_path: Path) -> None:
             told("https://youtu.be/x-twin-one-"), told("https://youtu.be/x-private--"), told("https://example.org/x")
         )
     assert (status, level, subject) == (0, OK, "conversion")
-    assert re.fullmatch(r"Twins: extract \d+\.\d\d s, cover \S+ s, encode \S+ s, publish \S+ s", text)
+    assert re.fullmatch(r"Twins: extract \d+\.\d\d s, cover \S+ s, wait \S+ s, encode \S+ s, publish \S+ s", text)
     assert private[0] == 1 and private[1][:2] == (PROBLEM, "conversion")
     assert private[1][2].startswith("VIDEO_PRIVATE: ") and "[youtube] x-private--: Private video" in private[1][2]
     assert no_video[0] == 1 and no_video[1][:2] == (PROBLEM, "conversion") and "YouTube" in no_video[1][2]
