@@ -1,3 +1,3 @@
 """ytmp3d: a self-hosted YouTube-to-MP3 server that speaks a published conversion API."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
