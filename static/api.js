@@ -37,6 +37,15 @@ export class Api {
     return (await this.#json('POST', 'batch-convert', { headers, body: { urls, quality } })).jobs;
   }
 
+  /** The same video as of that conversion, in the same quality and loudness; `end` null is the video's end. */
+  remake({ url, quality, loudness, clip }, { start, end } = clip ?? {}) {
+    const body = { url, quality };
+    if (start) body.start = start;
+    if (end) body.end = end;
+    if (loudness !== null) body.loudness = loudness;
+    return this.#json('POST', 'convert', { headers: { 'Idempotency-Key': randomId() }, body });
+  }
+
   /** A page of this key's conversions, newest first: `{key, jobs, next_cursor}`. */
   list(cursor = null) {
     return this.#json('GET', `status?limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);

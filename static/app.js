@@ -1,6 +1,6 @@
 // Puts the page together: the key, the conversions, the stream that keeps them up to date, and what can go wrong.
 
-import { Api, Refused, randomId } from './api.js';
+import { Api, Refused } from './api.js';
 import { Card, isOver, isReady, nameOf } from './card.js';
 import { Converter } from './converter.js';
 import { Events } from './events.js';
@@ -32,6 +32,8 @@ const player = new Player({
     if (card) card.playing = playing;
   },
   onClose: (id) => (cards.get(id)?.focus() ?? $('list-title').focus()),
+  neighbour: (id, step) => playable(id, step),
+  onCut: (conversion, part) => cut(conversion, part),
 });
 
 // ── The key ──────────────────────────────────────────────────────────────────
@@ -246,11 +248,29 @@ function act(name, card) {
     if (name === 'cancel') put(await api.remove(id));
     if (name === 'remove') await remove(id);
     if (name === 'again') {
-      const [fresh] = await api.convert([conversion.url], conversion.quality, randomId());
-      put(fresh)?.focus();
+      put(await api.remake(conversion))?.focus();
       await remove(id);
     }
   }).finally(() => (card.busy = false));
+}
+
+/** What stands after (1) or before (-1) that card and can be heard. */
+function playable(id, step) {
+  const order = [...cards.values()].sort((one, other) => (precedes(one.element, other.element) ? -step : step));
+  const after = order.slice(order.findIndex((card) => card.conversion.conversion_id === id) + 1);
+  return after.find(({ conversion }) => isReady(conversion) || conversion.status === 'processing')?.conversion ?? null;
+}
+
+/** A new card for a part of what another has; null when it was refused. */
+async function cut(conversion, part) {
+  try {
+    const card = put(await api.remake(conversion, part));
+    announce('Part added');
+    return card;
+  } catch (error) {
+    report(error);
+    return null;
+  }
 }
 
 async function remove(id) {

@@ -145,8 +145,9 @@ export class Card {
   }
 }
 
-function details({ status, duration, bitrate_kbps: kbps, source, file_size: bytes }) {
+function details({ status, duration, bitrate_kbps: kbps, source, file_size: bytes, clip }) {
   const words = [`${kbps} kbps`];
+  if (clip) words.unshift(clip.end === null ? `From ${clock(clip.start)}` : `${clock(clip.start)} to ${clock(clip.end)}`);
   if (bytes !== null) words.push(size(bytes));
   else if (duration !== null && (status === 'queued' || status === 'processing')) words.push(`≈ ${estimatedSize(kbps, duration)}`);
   if (source) words.push(`made from ${codecName(source.codec)}${source.bitrate_kbps ? ` at ${Math.round(source.bitrate_kbps)} kbps` : ''}`);

@@ -43,14 +43,15 @@ OpenPage = Callable[..., Page]
 class Server:
     """`serve --offline` as a process. Started again, it comes back on the same port with the same state."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = SETTINGS) -> None:
         self._folder = folder
+        self._settings = settings
         self._port = 0
         self.start()
 
     def start(self) -> None:
         config = self._folder / "config.toml"
-        config.write_text(SETTINGS)
+        config.write_text(self._settings)
         command = [sys.executable, "-m", "server", "serve", "--offline", "--config", str(config)]
         command += ["--port", str(self._port), "--state", str(self._folder / "state")]
         with_shared_clips(self._folder / "state" / "youtube")
@@ -98,8 +99,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("page"))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With the settings that the module names as its SETTINGS, if it does."""
+    server = Server(tmp_path_factory.mktemp("page"), getattr(request.module, "SETTINGS", SETTINGS))
     yield server
     server.kill()
 
