@@ -127,7 +127,7 @@ export class Cut {
     else if (end > duration + 0.1) wrong = `It is only ${exact(duration)} long.`;
     else if (end - start < SHORTEST_S) wrong = 'The end must be at least a second after the start.';
     this.#error.textContent = wrong;
-    $('cut-length').textContent = wrong ? '' : `${exact(end - start)} of ${exact(duration)}`;
+    $('cut-length').textContent = wrong ? '' : `${exact(end - start)} long`;
     for (const [which, field] of Object.entries(this.#fields)) field.setAttribute('aria-invalid', String(Boolean(wrong) && (Number.isNaN(seconds(field.value)) || which === 'end')));
     const share = (second) => String(Math.max(0, Math.min(1, second / duration || 0)));
     this.#form.style.setProperty('--from', share(start));
