@@ -11,14 +11,18 @@ from typing import ClassVar
 
 
 class RequestError(Exception):
-    """A request is refused. The answer is `{"error": {"code", "message"}}` with `status`."""
+    """A request is refused. The answer is `{"error": {"code", "message"}}` with `status`.
+
+    `video_id` is the video that a dead link was of, if that is known: the page of the error offers to convert it again.
+    """
 
     status: ClassVar[int]
     code: ClassVar[str]
 
-    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, video_id: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.video_id = video_id
         self.headers = dict(headers or {})
 
 
@@ -98,8 +102,8 @@ class ConversionFailed(RequestError):
 
     status, code = 404, "CONVERSION_FAILED"
 
-    def __init__(self, error: JobError) -> None:
-        super().__init__(error.message)
+    def __init__(self, error: JobError, video_id: str = "") -> None:
+        super().__init__(error.message, video_id=video_id)
         self.code = error.code  # type: ignore[misc]  # the only error with the code of another
 
 
@@ -175,6 +179,8 @@ class ShuttingDown(Unavailable):
     code = "SHUTTING_DOWN"
 
 
+#: What stands in a message between the guest's half and the owner's. The page shows guests only the first.
+FOR_THE_OWNER = " For the owner: "
 #: The page at /docs/youtube.
 PAGE = "the page \u201cYouTube asks for proof\u201d in the docs"
 UPDATE_YTDLP = "update yt-dlp, then run `doctor` with this link"
@@ -208,7 +214,7 @@ class JobError(Exception):
     def __init__(self, message: str | None = None, *, owner: str | None = None) -> None:
         if message is None and owner is None:
             owner = self.owner
-        self.message = (message or self.text) + (f" For the owner: {owner}" if owner else "")
+        self.message = (message or self.text) + (f"{FOR_THE_OWNER}{owner}" if owner else "")
         self.starved = self.waits = False
         self.of_proxy = self.of_storage = False
         super().__init__(self.message)

@@ -1,6 +1,7 @@
 // The server's API, as one object per key. Every answer's rate-limit headers go to `onLimits`.
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 35_000; // a look into a playlist takes up to 30 s
+const IDS_AT_ONCE = 250;
 
 /** The server answered, and refused. `code` and `message` are its own; `resetAt` (epoch ms) is set on 429. */
 export class Refused extends Error {
@@ -30,11 +31,21 @@ export class Api {
     this.#onLimits = onLimits;
   }
 
-  /** One link or several (a batch: one request). Answers the conversions in the order of `urls`. */
-  async convert(urls, quality, idempotencyKey) {
+  /** One link or several (a batch: one request), with the options of `POST /convert`. Answers the conversions in the order of `urls`. */
+  async convert(urls, options, idempotencyKey) {
     const headers = { 'Idempotency-Key': idempotencyKey };
-    if (urls.length === 1) return [await this.#json('POST', 'convert', { headers, body: { url: urls[0], quality } })];
-    return (await this.#json('POST', 'batch-convert', { headers, body: { urls, quality } })).jobs;
+    if (urls.length === 1) return [await this.#json('POST', 'convert', { headers, body: { url: urls[0], ...options } })];
+    return (await this.#json('POST', 'batch-convert', { headers, body: { urls, ...options } })).jobs;
+  }
+
+  /** What is in a playlist: `{title, count, truncated, videos}`. */
+  playlist(url) {
+    return this.#json('POST', 'playlist', { body: { url } });
+  }
+
+  /** The address of one ZIP of these conversions. */
+  async archive(ids, name) {
+    return (await this.#json('POST', 'archives', { body: { conversion_ids: ids, name } })).archive_url;
   }
 
   /** The same video as of that conversion, in the same quality and loudness; `end` null is the video's end. */
@@ -56,6 +67,14 @@ export class Api {
     return this.#json('DELETE', `status/${encodeURIComponent(id)}`);
   }
 
+  /** The same for many, in as few requests as addresses may be long. `leaving`: also if the page ends meanwhile. */
+  async removeAll(ids, { leaving = false } = {}) {
+    for (let at = 0; at < ids.length; at += IDS_AT_ONCE) {
+      const some = ids.slice(at, at + IDS_AT_ONCE).map(encodeURIComponent).join(',');
+      await this.#json('DELETE', `status?ids=${some}`, { keepalive: leaving });
+    }
+  }
+
   /** The event stream's response, still open. */
   events(lastEventId, signal) {
     const headers = { Accept: 'text/event-stream' };
@@ -72,8 +91,8 @@ export class Api {
     }
   }
 
-  async #send(method, path, { headers = {}, body, signal }) {
-    const request = { method, signal, cache: 'no-store', headers: { ...headers, Authorization: `Bearer ${this.#key}` } };
+  async #send(method, path, { headers = {}, body, signal, keepalive = false }) {
+    const request = { method, signal, keepalive, cache: 'no-store', headers: { ...headers, Authorization: `Bearer ${this.#key}` } };
     if (body) {
       request.body = JSON.stringify(body);
       request.headers['Content-Type'] = 'application/json';

@@ -1,22 +1,22 @@
 // Puts the page together: the key, the conversions, the stream that keeps them up to date, and what can go wrong.
 
-import { Api, Refused } from './api.js';
-import { Card, isOver, isReady, nameOf } from './card.js';
+import { showWays } from './anywhere.js';
+import { Api, Refused, Unreachable } from './api.js';
+import { Batches } from './batches.js';
+import { Downloads, Removal } from './bulk.js';
+import { halves, isOver, isReady, nameOf } from './card.js';
 import { Converter } from './converter.js';
 import { Events } from './events.js';
 import { moment, wait } from './format.js';
-import { keptKey, keyFromAddress } from './key.js';
+import { keptKey, takeFromAddress } from './key.js';
+import { List } from './list.js';
 import { Player } from './player.js';
 import { Limits, Lost, Notice, announce } from './notices.js';
 import { welcome } from './welcome.js';
 
 const $ = (id) => document.getElementById(id);
-const BETWEEN_DOWNLOADS_MS = 400; // browsers drop downloads that are started all at once
+const PARTS = ['converter', 'conversions', 'account', 'anywhere'];
 
-const INSTANT_MS = 100;
-
-const cards = new Map(); // by conversion_id
-const removed = new Set(); // ids whose last event may still be on its way
 let held = null; // the stream's news while the list is on its way, which has the order
 let api = null;
 let events = null;
@@ -26,26 +26,31 @@ const notice = new Notice();
 const limits = new Limits();
 const lost = new Lost(() => events?.retryNow());
 const converter = new Converter(convert);
+const batches = new Batches((urls, options, idempotencyKey) => submit(urls, options, idempotencyKey));
 const player = new Player({
   onChange: (id, playing) => {
-    const card = cards.get(id);
+    const card = list.cards.get(id);
     if (card) card.playing = playing;
   },
-  onClose: (id) => (cards.get(id)?.focus() ?? $('list-title').focus()),
+  onClose: (id) => (list.cards.get(id)?.focus() ?? $('list-title').focus()),
   neighbour: (id, step) => playable(id, step),
   onCut: (conversion, part) => cut(conversion, part),
 });
+const list = new List({ onAct: act, onGone: (id) => player.id === id && player.close() });
+const removal = new Removal(list, removeAll, report);
+const downloads = new Downloads(list, (ids) => api.archive(ids, 'ytmp3d'), attempt);
 
 // ── The key ──────────────────────────────────────────────────────────────────
 
 function enter(key) {
   leave();
   api = new Api(key, (state) => limits.show(state));
-  for (const id of ['converter', 'conversions', 'account']) $(id).hidden = false;
+  for (const id of PARTS) $(id).hidden = false;
   $('gate').hidden = true;
   events = new Events(api, {
     onOpen: () => {
       lost.hide();
+      notice.hideIf('unreachable');
       held = new Map();
       refresh().finally(release);
     },
@@ -56,10 +61,11 @@ function enter(key) {
 }
 
 function leave() {
+  removal.flush();
   events?.stop();
   [api, events, cursor, held] = [null, null, null, null];
   player.close();
-  for (const id of [...cards.keys()]) drop(id);
+  list.clear();
   lost.hide();
   notice.hide();
   limits.hide();
@@ -68,7 +74,7 @@ function leave() {
 
 function ask(words = '') {
   leave();
-  for (const id of ['converter', 'conversions', 'account']) $(id).hidden = true;
+  for (const id of PARTS) $(id).hidden = true;
   $('gate').hidden = false;
   $('gate-error').textContent = words;
   $('key').setAttribute('aria-invalid', String(words !== ''));
@@ -97,7 +103,7 @@ $('gate-form').addEventListener('submit', async (event) => {
   keptKey.set(key);
   $('key').value = '';
   enter(key);
-  converter.focus();
+  converter.arrive();
 });
 
 $('forget').addEventListener('click', () => {
@@ -107,85 +113,22 @@ $('forget').addEventListener('click', () => {
 
 // ── The conversions ──────────────────────────────────────────────────────────
 
-/** Shows a conversion's newest state, on its card or on a new one. */
 function put(conversion, { news = false } = {}) {
-  const id = conversion.conversion_id;
-  if (removed.has(id)) return null;
-  let card = cards.get(id);
-  if (!card) {
-    card = new Card(conversion, act);
-    cards.set(id, card);
-    place(card);
-  } else {
-    // An older answer that arrives after the last event.
-    if (isOver(card.conversion) && !isOver(conversion)) return card;
-    if (news && !isOver(card.conversion)) tell(conversion);
-    const left = conversion.queue_position === null ? card.conversion.queue_position : null;
-    card.update(conversion);
-    if (left !== null) moveUp(left);
-  }
+  const before = list.cards.get(conversion.conversion_id)?.conversion;
+  if (news && before && !isOver(before)) tell(conversion);
+  const card = list.put(conversion);
   player.update(conversion);
-  summarise();
   return card;
-}
-
-/** A place in the line has become free. The server tells only of what changed in itself, which those behind it didn't. */
-function moveUp(place) {
-  for (const card of cards.values()) {
-    const { queue_position: position } = card.conversion;
-    if (position > place) card.update({ ...card.conversion, queue_position: position - 1 });
-  }
-}
-
-/** Newest on top; those of one batch, which are made in an instant, in the batch's order. */
-function place(card) {
-  const created = (conversion) => Math.floor(Date.parse(conversion.created_at) / INSTANT_MS);
-  const older = [...cards.values()].filter((other) => other !== card && created(other.conversion) < created(card.conversion));
-  const first = older.reduce((best, other) => (!best || precedes(other.element, best) ? other.element : best), null);
-  $('cards').insertBefore(card.element, first);
-}
-
-const precedes = (one, other) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
-
-function drop(id) {
-  const card = cards.get(id);
-  if (!card) return;
-  const neighbour = card.element.nextElementSibling ?? card.element.previousElementSibling;
-  const hadFocus = card.element.contains(document.activeElement);
-  if (player.id === id) player.close();
-  cards.delete(id);
-  card.element.remove();
-  summarise();
-  if (!hadFocus) return;
-  const next = [...cards.values()].find(({ element }) => element === neighbour);
-  if (next) next.focus();
-  else $('list-title').focus();
 }
 
 function tell(conversion) {
   if (conversion.status === 'completed') announce(`Ready: ${nameOf(conversion)}`);
-  if (conversion.status === 'failed') announce(`Not converted: ${nameOf(conversion)}. ${conversion.error?.message ?? ''}`);
-}
-
-function summarise() {
-  const all = [...cards.values()].map((card) => card.conversion);
-  const ready = all.filter(isReady).length;
-  const counts = [
-    [all.filter(({ status }) => status === 'processing').length, 'converting'],
-    [all.filter(({ status }) => status === 'queued').length, 'waiting'],
-    [ready, 'ready'],
-  ];
-  $('summary').textContent = counts.filter(([count]) => count).map(([count, what]) => `${count} ${what}`).join(' · ');
-  $('download-all').hidden = ready < 2;
-  $('download-all').querySelector('span').textContent = `Download all ${ready}`;
-  $('empty').hidden = all.length > 0;
-  const busy = all.filter((conversion) => !isOver(conversion)).length;
-  document.title = busy ? `${busy} converting · ytmp3d` : 'ytmp3d';
+  if (conversion.status === 'failed') announce(`Not converted: ${nameOf(conversion)}. ${halves(conversion.error?.message ?? '')[0]}`);
 }
 
 /** The whole state, after a reload or a lost connection: what has ended meanwhile comes with no event. */
 async function refresh() {
-  const known = new Set(cards.keys());
+  const known = new Set(list.cards.keys());
   const asked = api;
   try {
     const page = await api.list();
@@ -194,11 +137,11 @@ async function refresh() {
     const listed = new Set(page.jobs.map((conversion) => conversion.conversion_id));
     const oldest = page.next_cursor ? Date.parse(page.jobs.at(-1).created_at) : -Infinity;
     for (const id of known) {
-      if (!listed.has(id) && Date.parse(cards.get(id)?.conversion.created_at) > oldest) drop(id);
+      if (!listed.has(id) && Date.parse(list.cards.get(id)?.conversion.created_at) > oldest) list.drop(id);
     }
     for (const conversion of page.jobs.toReversed()) put(conversion);
     more(page.next_cursor);
-    summarise();
+    list.summarise();
   } catch (error) {
     if (api !== asked) return;
     report(error);
@@ -220,43 +163,63 @@ function more(next) {
 $('more').addEventListener('click', () => attempt(async () => {
   const page = await api.list(cursor);
   for (const conversion of page.jobs.toReversed()) put(conversion);
-  cards.get(page.jobs[0]?.conversion_id)?.focus();
+  list.summarise();
+  list.cards.get(page.jobs[0]?.conversion_id)?.focus();
   more(page.next_cursor);
 }));
 
 // ── What can be done ─────────────────────────────────────────────────────────
 
-async function convert(urls, quality, idempotencyKey) {
+/** Converts `videos` (`{id, url}`), and shows the card that is there where one is. */
+async function convert(videos, options, accepted) {
+  const there = videos.map(({ id }) => list.same(id, options)).filter(Boolean);
+  const fresh = videos.filter(({ id }) => !list.same(id, options)).map(({ url }) => url);
+  accepted(videos.map(({ url }) => url).filter((url) => !fresh.includes(url)));
+  if (there.length) {
+    for (const card of there) card.flash();
+    if (!fresh.length) list.show(there[0]);
+    announce(there.length === 1 ? `Already here: ${nameOf(there[0].conversion)}` : `${there.length} are here already`);
+  }
+  if (fresh.length) await batches.convert(fresh, options, accepted);
+}
+
+async function submit(urls, options, idempotencyKey) {
   try {
-    const conversions = await api.convert(urls, quality, idempotencyKey);
+    const cards = (await api.convert(urls, options, idempotencyKey)).map((conversion) => put(conversion));
     notice.hide();
-    for (const conversion of conversions) put(conversion);
-    announce(conversions.length === 1 ? 'Link added' : `${conversions.length} links added`);
+    if (cards[0]) list.show(cards[0]);
+    announce(cards.length === 1 ? 'Link added' : `${cards.length} links added`);
   } catch (error) {
     if (error.code !== 'BATCH_TOO_LARGE') report(error);
     throw error;
   }
 }
 
+const optionsOf = ({ quality, loudness, clip }) => ({ quality, ...(loudness && { loudness }), ...(clip?.start && { start: clip.start }), ...(clip?.end && { end: clip.end }) });
+
 function act(name, card) {
   const { conversion } = card;
   const id = conversion.conversion_id;
   if (name === 'listen') return player.toggle(conversion);
+  if (name === 'remove') return removal.plan([id], `Removed: ${nameOf(conversion)}`);
   if (card.busy) return;
   card.busy = true;
   attempt(async () => {
     if (name === 'cancel') put(await api.remove(id));
-    if (name === 'remove') await remove(id);
     if (name === 'again') {
-      put(await api.remake(conversion))?.focus();
-      await remove(id);
+      const fresh = await api.remake(conversion);
+      put(fresh);
+      await api.removeAll([id]);
+      list.drop(id);
+      list.cards.get(fresh.conversion_id)?.focus();
     }
   }).finally(() => (card.busy = false));
 }
 
 /** What stands after (1) or before (-1) that card and can be heard. */
 function playable(id, step) {
-  const order = [...cards.values()].sort((one, other) => (precedes(one.element, other.element) ? -step : step));
+  const precedes = (one, other) => Boolean(one.element.compareDocumentPosition(other.element) & Node.DOCUMENT_POSITION_FOLLOWING);
+  const order = [...list.cards.values()].sort((one, other) => (precedes(one, other) ? -step : step));
   const after = order.slice(order.findIndex((card) => card.conversion.conversion_id === id) + 1);
   return after.find(({ conversion }) => isReady(conversion) || conversion.status === 'processing')?.conversion ?? null;
 }
@@ -265,6 +228,7 @@ function playable(id, step) {
 async function cut(conversion, part) {
   try {
     const card = put(await api.remake(conversion, part));
+    if (card) list.show(card);
     announce('Part added');
     return card;
   } catch (error) {
@@ -273,31 +237,39 @@ async function cut(conversion, part) {
   }
 }
 
-async function remove(id) {
-  removed.add(id);
-  try {
-    await api.remove(id);
-  } catch (error) {
-    if (error.status !== 404) {
-      removed.delete(id);
-      throw error;
-    }
-  }
-  drop(id);
+/** What is not finished is cancelled first, and stays in the server's list until it is removed, too. */
+async function removeAll(ids, how) {
+  const asked = api;
+  const unfinished = list.unfinished(ids);
+  await asked?.removeAll(ids, how);
+  if (unfinished.length) await asked?.removeAll(unfinished, how);
 }
 
-$('download-all').addEventListener('click', async () => {
-  const button = $('download-all');
-  if (button.getAttribute('aria-disabled') === 'true') return;
-  button.setAttribute('aria-disabled', 'true');
-  const links = [...$('cards').children].map((element) => element.querySelector('[data-act=download]')).filter((link) => link.href);
-  announce(`Downloading ${links.length} files`);
-  for (const link of links) {
-    link.click();
-    await new Promise((resolve) => setTimeout(resolve, BETWEEN_DOWNLOADS_MS));
-  }
-  button.removeAttribute('aria-disabled');
+const idsOf = (group) => [...list.cards.values()].filter(({ element }) => element.closest('.group')?.dataset.group === group).map(({ conversion }) => conversion.conversion_id);
+
+function removeGroup(group, words) {
+  const ids = idsOf(group);
+  removal.plan(ids, `${ids.length} ${words}`);
+}
+
+$('clear-failed').addEventListener('click', () => removeGroup('failed', 'removed'));
+$('clear-gone').addEventListener('click', () => removeGroup('gone', 'removed'));
+$('cancel-waiting').addEventListener('click', () => removeGroup('waiting', 'cancelled'));
+$('clear-ready').addEventListener('click', () => {
+  const ids = downloads.chosen.map(({ conversion_id: id }) => id);
+  removal.plan(ids, `${ids.length} removed`);
 });
+
+/** One request for each way in which the failed were asked for, and one that removes their cards. */
+$('retry-failed').addEventListener('click', () => attempt(async () => {
+  const failed = list.conversions.filter(({ status, error }) => status === 'failed' && error?.retryable);
+  for (const alike of Map.groupBy(failed, (conversion) => JSON.stringify(optionsOf(conversion))).values()) {
+    await batches.convert(alike.map(({ url }) => url), optionsOf(alike[0]), () => {});
+  }
+  const ids = failed.map(({ conversion_id: id }) => id);
+  await api.removeAll(ids);
+  for (const id of ids) list.drop(id);
+}));
 
 // ── What can go wrong ────────────────────────────────────────────────────────
 
@@ -313,26 +285,32 @@ function report(error) {
   if (error.status === 401 || error.status === 403) refuse(error);
   else if (error.code === 'QUOTA_EXCEEDED') notice.show(error.message);
   else if (error.resetAt) notice.until(error.resetAt, (left) => [`This key has used up its requests for now. You can go on at ${moment(new Date(error.resetAt))}`, `, in ${wait(left)}.`]);
-  else if (error instanceof Refused) notice.show(error.status === 500 ? 'Something went wrong on the server. Try again in a while.' : error.message);
-  else notice.show('The server can’t be reached just now. Nothing you typed is lost; try again in a moment.');
+  else if (error instanceof Refused) notice.show(error.status === 500 ? 'Something went wrong on the server. Try again in a while.' : halves(error.message)[0]);
+  else if (!(error instanceof Unreachable)) throw error;
+  else if (events?.connected) notice.show('The server can’t be reached just now. Nothing you typed is lost; try again in a moment.', 'unreachable');
+  else events?.retryNow(); // the line about the lost server says it all
 }
 
 addEventListener('online', () => events?.retryNow());
 document.addEventListener('visibilitychange', () => document.hidden || events?.retryNow());
 setInterval(() => {
-  for (const card of cards.values()) if (isOver(card.conversion)) card.render(); // what is kept only so long expires in front of one's eyes
-  summarise();
+  for (const card of list.cards.values()) if (isOver(card.conversion)) card.render(); // what is kept only so long expires in front of one's eyes
+  list.summarise();
 }, 30_000);
 addEventListener('hashchange', start);
 
 function start() {
-  const key = keyFromAddress();
+  const { key, texts } = takeFromAddress();
   if (key) {
     keptKey.set(key);
     welcome.expect();
   }
-  if (key || keptKey.get()) enter(key ?? keptKey.get());
-  else if (!api) ask();
+  for (const text of texts) converter.add(text);
+  if (key || (!api && keptKey.get())) {
+    enter(key ?? keptKey.get());
+    converter.arrive();
+  } else if (!api) ask();
 }
 
+showWays();
 start();

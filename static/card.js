@@ -1,13 +1,23 @@
 // One conversion on the page. Whatever comes from the source goes in as text.
 
 import { here } from './api.js';
+import { downloaded } from './downloaded.js';
 import { Pace, clock, estimatedSize, moment, size, wait } from './format.js';
 
 const NAMES = { listen: 'Listen to', pause: 'Pause', download: 'Download', again: 'Try again:', cancel: 'Cancel', remove: 'Remove' };
 
+const NEAR_MS = 2 * 3_600_000; // only then is the end of a file worth a line
+let made = 0;
+
 export const isOver = (conversion) => !['queued', 'processing'].includes(conversion.status);
 export const isReady = (conversion) => conversion.status === 'completed' && Boolean(conversion.download_url) && !hasExpired(conversion);
 export const nameOf = (conversion) => conversion.title ?? `youtu.be/${conversion.video_id}`;
+
+/** A message without the half that is for the server's owner, and that half. */
+export function halves(message) {
+  const [guest, ...owner] = message.split(' For the owner: ');
+  return [guest, owner.join(' ')];
+}
 
 export function hasExpired({ status, expires_at: at, download_url: url }) {
   return status === 'completed' && (!url || (at !== null && Date.parse(at) <= Date.now()));
@@ -16,6 +26,7 @@ export function hasExpired({ status, expires_at: at, download_url: url }) {
 export class Card {
   element;
   conversion;
+  order = made++; // cards of one batch stand in its order
   #parts;
   #acts = {};
   #pace = new Pace();
@@ -28,13 +39,13 @@ export class Card {
     this.element = document.getElementById('card-template').content.firstElementChild.cloneNode(true);
     const part = (selector) => this.element.querySelector(selector);
     this.#parts = {
-      image: part('.thumb img'), length: part('.length'), title: part('.title'), artist: part('.artist'),
+      image: part('.thumb img'), length: part('.length'), title: part('.title'), source: part('.title a'), pick: part('.pick'), picked: part('.pick span'), more: part('.more'), owner: part('.owner'), artist: part('.artist'),
       state: part('.state'), bar: part('progress'), details: part('.details'),
     };
     for (const control of this.element.querySelectorAll('[data-act]')) {
       const act = control.dataset.act;
       this.#acts[act] = control;
-      if (act !== 'download') control.addEventListener('click', () => onAct(act, this));
+      control.addEventListener('click', () => (act === 'download' ? this.markDownloaded() : onAct(act, this)));
     }
     this.#parts.image.addEventListener('error', () => {
       this.#imageMissing = this.conversion.status;
@@ -64,8 +75,20 @@ export class Card {
     return this.#acts.remove.getAttribute('aria-disabled') === 'true';
   }
 
-  get downloadLink() {
-    return this.#acts.download;
+  get picked() {
+    return this.#parts.pick.querySelector('input').checked;
+  }
+
+  /** Draws the eye to it. */
+  flash() {
+    this.element.classList.remove('flash');
+    void this.element.offsetWidth; // begins the animation anew
+    this.element.classList.add('flash');
+  }
+
+  markDownloaded() {
+    downloaded.add(this.conversion.conversion_id);
+    this.render();
   }
 
   render() {
@@ -75,13 +98,20 @@ export class Card {
     const expired = hasExpired(conversion);
     this.element.dataset.status = expired ? 'expired' : conversion.status;
     this.element.classList.toggle('playing', this.#playing);
-    setText(parts.title, name);
+    setText(parts.source, name);
+    parts.source.href = conversion.url;
+    setText(parts.picked, `Select ${name}`);
     parts.title.classList.toggle('unknown', conversion.title === null);
     parts.title.title = name;
     setText(parts.artist, conversion.artist ?? '');
     setText(parts.length, conversion.duration === null ? '' : clock(conversion.duration));
     setText(parts.state, this.#state(expired));
-    setText(parts.details, details(conversion));
+    const [, owner] = halves(conversion.error?.message ?? '');
+    const facts = conversion.status === 'failed' || expired || conversion.status === 'cancelled' ? '' : details(conversion);
+    setText(parts.details, facts);
+    setText(parts.owner, owner && `For the server’s owner: ${owner}`);
+    parts.more.hidden = !facts && !owner;
+    parts.pick.hidden = !isReady(conversion);
     this.#bar();
     this.#image(expired);
     this.#offer(expired, name);
@@ -92,11 +122,19 @@ export class Card {
     if (expired) return 'No longer kept here';
     if (status === 'queued' && notice) return notice;
     if (status === 'queued') return position > 1 ? `Waiting, number ${position} in line` : 'Next in line';
-    if (status === 'failed') return error?.message ?? 'This did not work.';
+    if (status === 'failed') return halves(error?.message ?? 'This did not work.')[0];
     if (status === 'cancelled') return 'Cancelled';
-    if (status === 'completed') return expires ? `Ready, kept until ${moment(new Date(expires))}` : 'Ready';
+    if (status === 'completed') return this.#ready(expires);
     if (progress === 0) return title === null ? 'Asking YouTube…' : 'Starting…';
     return `Converting, ${progress} %${this.#secondsLeft === null ? '' : ` · about ${wait(this.#secondsLeft)} left`}`;
+  }
+
+  #ready(expires) {
+    const { conversion_id: id, file_size: bytes } = this.conversion;
+    const words = [bytes === null ? 'Ready' : `Ready, ${size(bytes)}`];
+    if (downloaded.has(id)) words.push('✓ downloaded');
+    if (expires && Date.parse(expires) - Date.now() < NEAR_MS) words.push(`kept until ${moment(new Date(expires))}`);
+    return words.join(' · ');
   }
 
   #bar() {
@@ -145,12 +183,12 @@ export class Card {
   }
 }
 
-function details({ status, duration, bitrate_kbps: kbps, source, file_size: bytes, clip }) {
+function details({ status, duration, bitrate_kbps: kbps, source, loudness, clip }) {
   const words = [`${kbps} kbps`];
   if (clip) words.unshift(clip.end === null ? `From ${clock(clip.start)}` : `${clock(clip.start)} to ${clock(clip.end)}`);
-  if (bytes !== null) words.push(size(bytes));
-  else if (duration !== null && (status === 'queued' || status === 'processing')) words.push(`≈ ${estimatedSize(kbps, duration)}`);
-  if (source) words.push(`made from ${codecName(source.codec)}${source.bitrate_kbps ? ` at ${Math.round(source.bitrate_kbps)} kbps` : ''}`);
+  if (source) words.push(`made from ${codecName(source.codec)}${source.bitrate_kbps ? ` ${Math.round(source.bitrate_kbps)}` : ''}`);
+  if (loudness !== null && loudness !== undefined) words.push(`loudness ${loudness} LUFS`);
+  if (duration !== null && (status === 'queued' || status === 'processing')) words.push(`≈ ${estimatedSize(kbps, duration)}`);
   return words.join(' · ');
 }
 

@@ -1,13 +1,15 @@
 // The form: links in, marked where they are wrong; the good ones are sent and leave, the others stay.
 
-import { randomId } from './api.js';
 import { readLinks, videosOf } from './links.js';
 import { announce } from './notices.js';
 
-const AT_ONCE = 50; // the most links the server takes in one request, unless its owner said otherwise
 const A_CLICK_MS = 250; // what is being clicked when the box loses the focus must not move away under the pointer
 const PROBLEMS_SHOWN = 6;
-const QUALITY_KEY = 'ytmp3d.quality';
+const KEPT = 'ytmp3d.options';
+const LOUDNESS = -14; // LUFS: what streaming services play at
+const SIZES = { high: '320 kbps, 2.4 MB a minute', medium: '192 kbps, 1.4 MB a minute', low: '128 kbps, 1 MB a minute' };
+const TOUCH = matchMedia('(pointer: coarse)'); // there the focus opens a keyboard over half the page
+const ON_A_MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 export class Converter {
   #form = document.getElementById('form');
@@ -19,9 +21,8 @@ export class Converter {
   #send;
   #sending = false;
   #listed = '[]'; // the problems on show
-  #lastTry = null; // {body, idempotencyKey}: pressed again after a lost answer, nothing is converted twice
 
-  /** `send(urls, quality, idempotencyKey)` converts them in one request, or throws when none of them was accepted and the rest should stay. */
+  /** `send(videos, options, accepted)` converts them and calls `accepted(urls)` after each request, or throws when the rest should stay. */
   constructor(send) {
     this.#send = send;
     this.#form.addEventListener('submit', (event) => {
@@ -33,13 +34,24 @@ export class Converter {
       this.#judge({ typing: !/^insertFrom/.test(event.inputType ?? '') });
     });
     this.#text.addEventListener('blur', () => setTimeout(() => this.#judge(), A_CLICK_MS));
-    this.#text.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
-    });
+    this.#text.addEventListener('keydown', (event) => this.#pressed(event));
+    if (ON_A_MAC) document.getElementById('control').textContent = '⌘';
     document.addEventListener('paste', (event) => this.#pasted(event));
+    this.#offerPaste();
     this.#acceptDrops();
-    this.#rememberQuality();
+    this.#rememberOptions();
     this.#judge();
+  }
+
+  /** As `POST /convert` takes them. */
+  get options() {
+    const { quality, loudness } = this.#form.elements;
+    return { quality: quality.value, ...(loudness.checked && { loudness: LOUDNESS }) };
+  }
+
+  /** Ready to type in; not where that opens a keyboard. */
+  arrive() {
+    if (!TOUCH.matches) this.focus();
   }
 
   focus() {
@@ -67,12 +79,9 @@ export class Converter {
     }
     this.#sending = true;
     this.#button.setAttribute('aria-disabled', 'true');
+    if (TOUCH.matches) this.#text.blur();
     try {
-      for (let at = 0; at < videos.length; at += AT_ONCE) {
-        const chunk = videos.slice(at, at + AT_ONCE);
-        await this.#sendAll(chunk.map((video) => video.url));
-        this.#takeOut(new Set(chunk.map((video) => video.id)));
-      }
+      await this.#send(videos, this.options, (urls) => this.#takeOut(new Set(urls)));
       const left = readLinks(this.#text.value).length;
       if (left) announce(`${left} can’t be converted and ${left === 1 ? 'is' : 'are'} still in the box`);
     } catch {
@@ -80,28 +89,20 @@ export class Converter {
     } finally {
       this.#sending = false;
       this.#button.removeAttribute('aria-disabled');
-      this.focus();
+      this.arrive();
     }
   }
 
-  async #sendAll(urls) {
-    const quality = this.#form.elements.quality.value;
-    const body = JSON.stringify([urls, quality]);
-    if (this.#lastTry?.body !== body) this.#lastTry = { body, idempotencyKey: randomId() };
-    try {
-      await this.#send(urls, quality, this.#lastTry.idempotencyKey);
-    } catch (error) {
-      if (error.code !== 'BATCH_TOO_LARGE' || urls.length < 2) throw error;
-      const half = Math.ceil(urls.length / 2);
-      await this.#sendAll(urls.slice(0, half));
-      await this.#sendAll(urls.slice(half));
-    }
-    this.#lastTry = null;
+  #pressed(event) {
+    if (event.key !== 'Enter' || event.isComposing || event.shiftKey) return;
+    if (!event.ctrlKey && !event.metaKey && this.#text.value.trim().includes('\n')) return;
+    event.preventDefault();
+    this.#form.requestSubmit();
   }
 
   /** Leaves only the links that have a problem; when there is none, nothing, whatever words stood around the links. */
-  #takeOut(ids) {
-    const left = readLinks(this.#text.value).filter((link) => !ids.has(link.id));
+  #takeOut(urls) {
+    const left = readLinks(this.#text.value).filter((link) => !urls.has(link.url));
     this.#text.value = left.map((link) => link.text).join('\n');
     this.#judge();
   }
@@ -115,7 +116,8 @@ export class Converter {
     this.#list(wrong);
     this.#text.setAttribute('aria-invalid', String(wrong.length > 0));
     const count = videosOf(links).length;
-    this.#button.textContent = count > 1 ? `Convert ${count} videos` : 'Convert';
+    this.#button.textContent = count > 1 ? `Convert ${count}` : 'Convert';
+    document.body.classList.toggle('links-in-box', links.length > 0);
     return links;
   }
 
@@ -205,14 +207,34 @@ export class Converter {
     });
   }
 
-  #rememberQuality() {
-    const radios = this.#form.elements.quality;
+  /** Browsers show the clipboard only to https pages, and only when asked. */
+  #offerPaste() {
+    const button = document.getElementById('paste');
+    button.hidden = !navigator.clipboard?.readText;
+    button.addEventListener('click', async () => {
+      try {
+        this.add(await navigator.clipboard.readText());
+        if (TOUCH.matches) this.#button.focus();
+        else this.focus();
+      } catch {
+        this.#error.textContent = 'Your browser doesn’t let this page see the clipboard. Paste into the box instead.';
+        this.focus();
+      }
+    });
+  }
+
+  #rememberOptions() {
+    const { quality, loudness } = this.#form.elements;
+    const explain = () => (document.getElementById('quality-hint').textContent = SIZES[quality.value]);
+    this.#form.addEventListener('change', explain);
     try {
-      const last = localStorage.getItem(QUALITY_KEY);
-      if ([...radios].some((radio) => radio.value === last)) radios.value = last;
-      this.#form.addEventListener('change', () => localStorage.setItem(QUALITY_KEY, radios.value));
+      const last = JSON.parse(localStorage.getItem(KEPT) ?? '{}');
+      if (last.quality in SIZES) quality.value = last.quality;
+      loudness.checked = last.loudness !== undefined;
+      this.#form.addEventListener('change', () => localStorage.setItem(KEPT, JSON.stringify(this.options)));
     } catch {
-      // A browser that keeps nothing: the default it is.
+      // A browser that keeps nothing: the defaults it is.
     }
+    explain();
   }
 }

@@ -19,6 +19,7 @@ export class Events {
   #failures = 0;
   #lastId = null;
   #hurry = () => {};
+  connected = false;
 
   constructor(api, calls) {
     this.#api = api;
@@ -66,6 +67,7 @@ export class Events {
       heard();
       const response = await this.#api.events(this.#lastId, this.#attempt.signal);
       openedAt = performance.now();
+      this.connected = true;
       this.#calls.onOpen();
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       const parse = eventParser((event) => this.#deliver(event));
@@ -76,6 +78,7 @@ export class Events {
         parse(value);
       }
     } finally {
+      this.connected = false;
       clearTimeout(watchdog);
       this.#attempt.abort();
       // One that is cut at once, again and again, must not eat the key's requests.

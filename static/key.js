@@ -1,6 +1,7 @@
-// The key: comes in the address's fragment (which browsers never send), stays in this browser.
+// What the page's address brings along: a key in its fragment (which browsers never send), and links to convert.
 
 const NAME = 'ytmp3d.key';
+const SHARED = ['url', 'text', 'title']; // the fields of the manifest's share target
 let inMemory = null; // for browsers that keep nothing
 
 export const keptKey = {
@@ -29,14 +30,26 @@ export const keptKey = {
   },
 };
 
-/** The key of `#key=…`, taken out of the address bar and the history; null when there is none. */
-export function keyFromAddress() {
-  const found = /[#&]key=([^&]+)/.exec(location.hash);
-  if (!found) return null;
-  history.replaceState(null, '', location.pathname + location.search);
+/**
+ * `{key, texts}`: the key of `#key=…` or null; what `#url=…` and `?url=…&text=…&title=…` hold, each a text with links.
+ * All of it is taken out of the address bar and the history, so that a reload does not bring a link twice.
+ */
+export function takeFromAddress() {
+  const hash = location.hash.slice(1);
+  const key = /(?:^|&)key=([^&]+)/.exec(hash);
+  const [, ofHash] = /(?:^|&)url=(.+)$/.exec(key ? hash.replace(key[0], '') : hash) ?? [];
+  const query = new URLSearchParams(location.search);
+  const texts = [decoded(ofHash), ...SHARED.map((name) => query.get(name))].filter(Boolean);
+  for (const name of SHARED) query.delete(name);
+  const rest = query.size ? `?${query}` : '';
+  if (key || ofHash || rest !== location.search) history.replaceState(null, '', location.pathname + rest);
+  return { key: decoded(key?.[1]), texts };
+}
+
+function decoded(text) {
   try {
-    return decodeURIComponent(found[1]).trim() || null;
+    return decodeURIComponent(text ?? '').trim() || null;
   } catch {
-    return null;
+    return text; // not encoded at all: a link as it stands in another address bar
   }
 }

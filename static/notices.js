@@ -5,22 +5,29 @@ import { moment, wait } from './format.js';
 const TICK_MS = 1_000;
 const GATHER_MS = 800; // so that fifty cards don't speak one after the other
 const MANY = 3;
+const SCARCE = 0.25; // of a limit: what is left of it is worth showing
 
 /** Trouble with the last thing one did; goes away by hand, with the next success, or when its time is over. */
 export class Notice {
   #box = document.getElementById('notice');
   #text = document.getElementById('notice-text');
   #rest = document.getElementById('notice-rest');
+  #about = null;
   #timer = null;
 
   constructor() {
     document.getElementById('notice-close').addEventListener('click', () => this.hide());
   }
 
-  show(words) {
+  show(words, about = null) {
     this.hide();
+    this.#about = about;
     this.#text.textContent = words;
     this.#box.hidden = false;
+  }
+
+  hideIf(about) {
+    if (this.#about === about) this.hide();
   }
 
   /** `words(secondsLeft)`: a sentence, and its end that counts down (which isn't read out each second). */
@@ -37,6 +44,7 @@ export class Notice {
 
   hide() {
     clearInterval(this.#timer);
+    this.#about = null;
     putAway(this.#box);
     this.#text.textContent = this.#rest.textContent = '';
   }
@@ -60,7 +68,7 @@ export class Lost {
       this.#rest.textContent = left > 0 ? `Next try in ${wait(left)}.` : 'Trying…';
     };
     if (this.#box.hidden) {
-      this.#text.textContent = 'The server can’t be reached. This page reconnects by itself.';
+      this.#text.textContent = 'The server can’t be reached. This page reconnects by itself, and nothing you typed is lost.';
       this.#box.hidden = false;
     }
     this.#timer = setInterval(tick, TICK_MS);
@@ -80,7 +88,7 @@ function putAway(box) {
   if (hadFocus) document.getElementById('links').focus();
 }
 
-/** The meter of what the key has left, from the answers' headers. */
+/** The meter of what the key has left, from the answers' headers. It shows only what is scarce. */
 export class Limits {
   #box = document.getElementById('limits');
   #text = document.getElementById('limits-text');
@@ -89,11 +97,11 @@ export class Limits {
 
   show({ limit, remaining, resetAt }) {
     clearTimeout(this.#timer);
-    this.#box.hidden = false;
+    this.#box.hidden = remaining > limit * SCARCE;
+    if (this.#box.hidden) return;
     this.#box.title = `Requests this key has left. It gets new ones at ${moment(new Date(resetAt))}.`;
     this.#draw(limit, remaining, `${remaining.toLocaleString()} of ${limit.toLocaleString()} requests left`);
-    // Nothing asks the server just to know: when the window has passed, all that's certain is that it has.
-    this.#timer = setTimeout(() => this.#draw(limit, limit, 'Requests refilled'), Math.min(2 ** 31 - 1, resetAt - Date.now()));
+    this.#timer = setTimeout(() => this.hide(), Math.min(2 ** 31 - 1, resetAt - Date.now()));
   }
 
   hide() {
@@ -103,7 +111,7 @@ export class Limits {
 
   #draw(limit, remaining, words) {
     this.#text.textContent = words;
-    Object.assign(this.#meter, { max: limit, low: limit * 0.1, high: limit * 0.25, optimum: limit, value: remaining });
+    Object.assign(this.#meter, { max: limit, low: limit * 0.1, high: limit * SCARCE, optimum: limit, value: remaining });
   }
 }
 

@@ -38,6 +38,8 @@ CANNOT_WRITE = "The server cannot write its files now. Try again later, or tell 
 STATE_REFUSED = "The server cannot write down new conversions now. Try again later, or tell its owner."
 #: Seconds between two checks of expiry and the disk budget.
 _TIDY_EVERY = 5.0
+#: Expired conversions whose video is still known.
+_REMEMBERED = 10_000
 #: Conversions that expire before other tasks get a turn.
 _STEP = 200
 #: Jobs that end, or conversions that are removed on request, before other tasks get a turn.
@@ -67,6 +69,8 @@ class Engine:
         self._metrics = metrics
         self.use = Use(state, metrics)
         self.seen = Seen(state)
+        #: The videos of the conversions that expired last, by conversion id, until a restart.
+        self.expired: dict[str, str] = {}
         self.table = Table(file_name)
         #: How many jobs of a key may run at a time, by the key's name; 0 is no bound.
         self.bound_of: Callable[[str], int] = lambda owner: 0
@@ -191,6 +195,15 @@ class Engine:
     async def remove(self, conversion: Conversion) -> None:
         """Cancel a conversion that is not finished; forget a finished one. No other conversion is touched."""
         await self._write_removal(self._take_away(conversion))
+
+    async def remove_all(self, conversions: Collection[Conversion]) -> int:
+        """Do as `remove` with each. Returns how many were not removed before."""
+        there = [one for one in conversions if not one.removed]
+        changes: dict[str, Record | None] = {}
+        for conversion in there:
+            changes |= self._take_away(conversion)
+        await self._write_removal(changes)
+        return len(there)
 
     async def clear(self, owner: str, statuses: Collection[Status]) -> int:
         """Do as `remove` with each of the owner's conversions that has one of `statuses`. Returns how many.
@@ -390,7 +403,10 @@ class Engine:
         for conversion in gone:
             conversion.removed = True
             self._forget(conversion)
+            self.expired[conversion.id] = conversion.video_id
             self.table.changed(conversion)
+        while len(self.expired) > _REMEMBERED:
+            del self.expired[next(iter(self.expired))]
         if gone:
             self._note_removal(gone)
 

@@ -102,9 +102,15 @@ async def list_own(request: web.Request) -> web.Response:
 
 async def clear(request: web.Request) -> web.Response:
     """`DELETE /status`"""
-    key = admit(request)
-    statuses = _clearable(",".join(request.query.getall("status", [])))
-    removed = await request.app[ENGINE].clear(key.name, statuses)
+    key, engine = admit(request), request.app[ENGINE]
+    if "ids" in request.query:
+        if "status" in request.query:
+            raise errors.InvalidRequest('Give "status" or "ids", not both.')
+        ids = ",".join(request.query.getall("ids")).split(",")
+        found = (engine.table.get(one) for one in dict.fromkeys(ids))
+        removed = await engine.remove_all([one for one in found if one and one.owner == key.name])
+    else:
+        removed = await engine.clear(key.name, _clearable(",".join(request.query.getall("status", []))))
     return as_json(b'{"removed":%d}' % removed)
 
 

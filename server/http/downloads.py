@@ -29,9 +29,10 @@ async def audio(request: web.Request) -> web.StreamResponse:
     request[WITHOUT_DEADLINE] = True
     begin = _begin(request)
     engine = request.app[ENGINE]
-    conversion = engine.table.get(request.match_info["conversion_id"])
+    conversion_id = request.match_info["conversion_id"]
+    conversion = engine.table.get(conversion_id)
     if conversion is None:
-        raise _gone()
+        raise _gone(engine.expired.get(conversion_id, ""))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + FIRST_BYTE_TIMEOUT
     while True:
@@ -110,14 +111,15 @@ async def cover(request: web.Request) -> web.StreamResponse:
 def _finished(conversion: Conversion) -> Artifact | None:
     """The file, if it is complete. Raises the error that a dead link answers."""
     if conversion.removed or conversion.status is Status.CANCELLED:
-        raise _gone()
+        raise _gone(conversion.video_id)
     if conversion.status is Status.FAILED:
-        raise errors.ConversionFailed(conversion.job.error or errors.JobFailed())
+        raise errors.ConversionFailed(conversion.job.error or errors.JobFailed(), conversion.video_id)
     return conversion.job.artifact if conversion.status is Status.COMPLETED else None
 
 
-def _gone() -> errors.ConversionNotFound:
-    return errors.ConversionNotFound("There is no such download: the id is unknown, or it was removed or has expired.")
+def _gone(video_id: str = "") -> errors.ConversionNotFound:
+    words = "There is no such download: the id is unknown, or it was removed or has expired."
+    return errors.ConversionNotFound(words, video_id=video_id)
 
 
 def _headers(request: web.Request, conversion: Conversion) -> dict[str, str]:

@@ -42,14 +42,14 @@ _PAGE = """<!doctype html>
   <link rel="stylesheet" href="{root}/static/style.css">
 </head>
 <body>
-  <header class="top"><p class="brand">ytmp3d</p></header>
+  <header class="top"><p class="brand"><img src="{root}/static/icon.svg" alt="">ytmp3d</p></header>
   <main>
     <section class="panel">
       <h1>{title}</h1>
       <p class="lead">{message}</p>
       <p>{advice}</p>
-      <p><a href="{root}/">To the converter</a></p>
-      <p class="hint">{status} {code}</p>
+      <p class="way"><a class="button primary" href="{root}/{link}">{way}</a></p>
+      {owner}<p class="hint">{status} {code}</p>
     </section>
   </main>
 </body>
@@ -62,8 +62,15 @@ def page(error: errors.RequestError, root: str) -> bytes:
     title, advice = _FAILED if isinstance(error, errors.ConversionFailed) else _TITLES[error.status]
     if seconds := error.headers.get("Retry-After"):
         advice = f"Try again in {seconds} seconds."
-    texts = {"title": title, "message": error.message, "advice": advice, "code": error.code, "root": root}
+    message, _, owner = error.message.partition(errors.FOR_THE_OWNER)
+    link, way = (
+        (f"?url=https://youtu.be/{error.video_id}", "Convert again") if error.video_id else ("", "To the converter")
+    )
+    texts = {"title": title, "message": message, "advice": advice, "code": error.code, "root": root}
+    texts |= {"link": link, "way": way}
     safe = {name: html.escape(printable(text)) for name, text in texts.items()}
+    told = html.escape(printable(owner))
+    safe["owner"] = f"<details><summary>For the server’s owner</summary><p>{told}</p></details>" if owner else ""
     return _PAGE.format(status=error.status, **safe).encode()
 
 

@@ -21,7 +21,9 @@ _KINDS = {
     ".css": "text/css; charset=utf-8",
     ".json": "application/json",
     ".yml": "application/yaml",
+    ".webmanifest": "application/manifest+json",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
     ".ico": "image/vnd.microsoft.icon",
 }
 

@@ -109,6 +109,21 @@ async def test_a_failed_conversion_is_named_as_such(api: Api) -> None:
     assert "could not be converted" in text and "VIDEO_PRIVATE" in text and errors.VideoPrivate.text in text
 
 
+async def test_a_link_that_has_expired_can_be_converted_again(api: Api) -> None:
+    made = await api.made("some-video-")
+    api.engine._expire([api.engine.table.get(made["conversion_id"])])  # type: ignore[list-item]
+    text = (await browsed(api, link(made["conversion_id"]))).body.decode()
+    assert 'href="/?url=https://youtu.be/some-video-">Convert again' in text
+
+
+async def test_the_owners_half_of_a_message_is_folded_away(api: Api) -> None:
+    conversion_id = (await api.convert("led-failing"))["conversion_id"]
+    (await api.studio.take("led-failing")).fail(errors.BotCheck())
+    await api.status(conversion_id, wait=9)
+    text = (await browsed(api, link(conversion_id))).body.decode()
+    assert "[ytdlp]" not in text.partition("<details>")[0] and "[ytdlp]" in text
+
+
 async def test_what_a_client_wrote_is_text_on_the_page(api: Api) -> None:
     head = {"Accept": CHROMIUM, "Authorization": f"Bearer {KEY}"}
     url = "https://<script>alert(1)</script>\u202e\x9b.example/"

@@ -355,6 +355,20 @@ async def test_what_to_clear_must_be_said(api: Api, query: str) -> None:
     assert len(ids(await api.get("/status"))) == 1
 
 
+async def test_just_these_are_removed_or_cancelled_and_nobody_elses(api: Api) -> None:
+    mine = [(await api.made(f"video-{n:05d}"))["conversion_id"] for n in range(3)]
+    waiting = (await api.convert("video-00009"))["conversion_id"]
+    other = (await api.post("/convert", {"url": watch("video-00000")}, key=OTHER)).json["conversion_id"]
+    query = ",".join([mine[0], mine[2], mine[0], waiting, other, "no-such-id"])
+    answer = await api.request("DELETE", f"/status?ids={query}")
+    assert (answer.status, answer.json) == (200, {"removed": 3})
+    assert ids(await api.get("/status")) == [waiting, mine[1]]
+    assert (await api.status(waiting))["status"] == "cancelled"
+    assert ids(await api.get("/status", key=OTHER)) == [other]
+    both = await api.request("DELETE", f"/status?ids={mine[1]}&status=completed")
+    assert (both.status, both.code) == (400, "INVALID_REQUEST")
+
+
 async def test_clearing_twice_at_once_removes_each_once(api: Api) -> None:
     for n in range(30):
         await api.made(f"video-{n:05d}")
