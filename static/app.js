@@ -25,7 +25,7 @@ let cursor = null;
 const notice = new Notice();
 const limits = new Limits();
 const lost = new Lost(() => events?.retryNow());
-const converter = new Converter(convert);
+const converter = new Converter(convert, (url) => api.playlist(url));
 const batches = new Batches((urls, options, idempotencyKey) => submit(urls, options, idempotencyKey));
 const player = new Player({
   onChange: (id, playing) => {

@@ -2,6 +2,7 @@
 
 import { readLinks, videosOf } from './links.js';
 import { announce } from './notices.js';
+import { PlaylistChooser } from './playlist.js';
 
 const A_CLICK_MS = 250; // what is being clicked when the box loses the focus must not move away under the pointer
 const PROBLEMS_SHOWN = 6;
@@ -19,12 +20,18 @@ export class Converter {
   #button = document.getElementById('convert');
   #error = document.getElementById('form-error');
   #send;
+  #playlist;
   #sending = false;
   #listed = '[]'; // the problems on show
 
-  /** `send(videos, options, accepted)` converts them and calls `accepted(urls)` after each request, or throws when the rest should stay. */
-  constructor(send) {
+  /** `send(videos, options, accepted)` converts them and calls `accepted(urls)` after each request, or throws when the rest should stay. `look(url)` answers a playlist. */
+  constructor(send, look) {
     this.#send = send;
+    this.#playlist = new PlaylistChooser({
+      look,
+      convert: (videos, accepted) => send(videos, this.options, accepted),
+      onDone: (link, { converted }) => this.#leaveList(link, converted),
+    });
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();
@@ -70,6 +77,8 @@ export class Converter {
     this.#error.textContent = '';
     const links = this.#judge();
     const videos = videosOf(links);
+    if (videos.length === 0 && this.#playlist.open) return this.#playlist.convert();
+    if (videos.length === 0 && links.some(({ list }) => list)) return;
     if (videos.length === 0) {
       this.#error.textContent = links.length
         ? 'No YouTube video among these links.'
@@ -100,6 +109,15 @@ export class Converter {
     this.#form.requestSubmit();
   }
 
+  /** A list that was converted, or one that nobody wants, leaves the box; a video that names one stays. */
+  #leaveList(link, converted) {
+    if (!converted && link.id) return this.#button.focus();
+    const left = readLinks(this.#text.value).filter(({ list }) => list !== link.list);
+    this.#text.value = left.map(({ text }) => text).join('\n');
+    this.#judge();
+    this.arrive();
+  }
+
   /** Leaves only the links that have a problem; when there is none, nothing, whatever words stood around the links. */
   #takeOut(urls) {
     const left = readLinks(this.#text.value).filter((link) => !urls.has(link.url));
@@ -115,6 +133,7 @@ export class Converter {
     this.#mark(wrong);
     this.#list(wrong);
     this.#text.setAttribute('aria-invalid', String(wrong.length > 0));
+    if (!typing) this.#playlist.show(links);
     const count = videosOf(links).length;
     this.#button.textContent = count > 1 ? `Convert ${count}` : 'Convert';
     document.body.classList.toggle('links-in-box', links.length > 0);

@@ -8,6 +8,12 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** A length in seconds as `1 h 32 min`. */
+export function span(seconds) {
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 /** Bytes as `9.6 MB` (decimal, as file managers and shops count). */
 export function size(bytes) {
   if (bytes < 999_500) return `${Math.max(1, Math.round(bytes / 1000))} kB`;

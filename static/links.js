@@ -17,7 +17,7 @@ const NAMES_A_HOST_WE_KNOW = /^(?:[a-z]+\.)?(?:youtu\.be|youtube(?:-nocookie)?\.
 
 /**
  * Everything in `text` that is or tries to be a link, in order of appearance.
- * Each: `{start, end, text}` and either `{id, url}` (a video) or `{problem}` (a sentence).
+ * Each: `{start, end, text}` and either `{id, url}` (a video), `{problem}` (a sentence), or `{list}` (a playlist; beside `{id, url}` where a video's link names one).
  * A bare `name.tld` without a path counts only when it is one of YouTube's, since prose is full of the others.
  */
 export function readLinks(text) {
@@ -30,7 +30,7 @@ export function readLinks(text) {
     }
     if (!LOOKS_LIKE_A_LINK.test(word)) continue;
     if (!/[/?#]/.test(word) && !NAMES_A_HOST_WE_KNOW.test(word)) continue;
-    links.push({ start: match.index, end: match.index + word.length, text: word, ...judge(word) });
+    links.push({ start: match.index, end: match.index + word.length, text: word, ...judge(word), ...listOf(word) });
   }
   return links;
 }
@@ -85,9 +85,20 @@ function idOnYouTube(url) {
   return undefined;
 }
 
-function whatElse(url) {
+/** `{list}`, a link that the server can look into, if `word` names a playlist or a channel; nothing is wrong with it, then. */
+function listOf(word) {
+  const url = parse(word);
+  const host = url?.hostname.toLowerCase();
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.port || !(HOSTS.has(host) || SHORT_HOSTS.has(host))) return {};
+  const list = url.searchParams.get('list');
+  const { id } = judge(word);
+  // A mix has no end, and YouTube adds one to links by itself.
+  if (id) return list && !list.startsWith('RD') ? { list: `https://www.youtube.com/playlist?list=${encodeURIComponent(list)}` } : {};
   const first = url.pathname.split('/')[1];
-  if (first === 'playlist' || url.searchParams.has('list')) return 'This is a playlist. Open one of its videos and copy that link.';
-  if (first.startsWith('@') || ['channel', 'c', 'user'].includes(first)) return 'This is a channel. Open one of its videos and copy that link.';
+  const channel = first.startsWith('@') || ['channel', 'c', 'user'].includes(first);
+  return HOSTS.has(host) && ((first === 'playlist' && list) || channel) ? { list: url.href, problem: undefined } : {};
+}
+
+function whatElse(url) {
   return 'This YouTube page is not a video.';
 }

@@ -151,6 +151,25 @@ def test_what_another_app_shares_is_in_the_box_and_on_a_phone_the_card_is_in_vie
     expect(page.get_by_label("Links")).not_to_be_focused()
 
 
+def test_a_playlist_can_be_looked_into_and_some_of_it_converted(open_page: OpenPage) -> None:
+    page = open_page()
+    page.get_by_label("Links").fill("https://www.youtube.com/playlist?list=PLx-short-----")
+    page.get_by_label("Links").blur()
+    expect(page.locator("#playlist-about")).to_contain_text("3 videos")
+    page.locator("#playlist-videos input").first.uncheck()
+    assert_accessible(page)
+    page.locator("#playlist").get_by_role("button", name="Convert 2").click()
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page.get_by_label("Links")).to_have_value("")
+    page.get_by_label("Links").fill("https://www.youtube.com/watch?v=abcdefghij1&list=PLx-short-----")
+    page.get_by_label("Links").blur()
+    expect(page.locator("#playlist-ask")).to_contain_text("This one, or all 3?")
+    page.get_by_role("button", name="Only this one").click()
+    page.keyboard.press("Enter")
+    expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator("#playlist")).to_be_hidden()
+
+
 def test_the_page_can_be_installed(open_page: OpenPage, server: Server) -> None:
     page = open_page()
     manifest = page.evaluate("fetch(document.querySelector('link[rel=manifest]').href).then((answer) => answer.json())")
