@@ -17,9 +17,9 @@ class Encoders:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by key, in the order of their turns
 
     @asynccontextmanager
-    async def one(self, owner: str) -> AsyncIterator[None]:
-        """A block that begins once there is an encoder for this key."""
-        if self.busy < self.count:
+    async def one(self, owner: str, *, at_once: bool = False) -> AsyncIterator[None]:
+        """A block that begins once there is an encoder for this key, or `at_once` with one more than there are."""
+        if at_once or self.busy < self.count:
             self.busy += 1
         else:
             await self._turn(owner)
@@ -39,14 +39,14 @@ class Encoders:
             raise
 
     def _free(self) -> None:
-        """Hand an encoder on, or put it back. Whoever was cancelled is passed over."""
-        while self._waiting:
+        """Put an encoder back, and hand on what is free. Whoever was cancelled is passed over."""
+        self.busy -= 1
+        while self._waiting and self.busy < self.count:
             owner = next(iter(self._waiting))
             lane = self._waiting.pop(owner)
             turn = lane.popleft()
             if lane:
                 self._waiting[owner] = lane  # to the end of the turns
             if not turn.done():
+                self.busy += 1
                 turn.set_result(None)
-                return
-        self.busy -= 1

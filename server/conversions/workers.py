@@ -132,12 +132,14 @@ class Workers:
     async def encoder(self, job: Job) -> AsyncIterator[None]:
         """A block that begins once there is an encoder for `job`, whose attempt runs and has something to encode.
 
-        The wait for it takes nothing of the job's time.
+        The wait for it takes nothing of the job's time. The job that has run longest gets one at once, if need be one
+        more than there are: it is to be heard as soon as it would be alone, also if later ones were fetched first.
         """
         clock, timer = asyncio.get_running_loop().time, self._timers[job]
         began = clock()
         timer.reschedule(None)
-        async with self.encoders.one(self._turn_of[job]):
+        is_eldest = next(iter(self._turn_of)) is job
+        async with self.encoders.one(self._turn_of[job], at_once=is_eldest):
             self._deadlines[job] += clock() - began
             timer.reschedule(self._deadlines[job])
             self._fetched(job)

@@ -102,6 +102,21 @@ async def test_the_next_jobs_fetch_while_the_encoders_are_busy() -> None:
         assert (floor.fetching, floor.encoding, floor.workers.busy) == (["job-3"], ["job-2"], 3)
 
 
+async def test_the_job_that_began_first_is_heard_at_once_though_others_were_fetched_sooner() -> None:
+    floor = Floor(fetchers=3, slots=1)
+    for number in range(5):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        await floor.goes_on("fetch", "job-1")
+        await floor.goes_on("fetch", "job-0")
+        await floor.goes_on("fetch", "job-2")
+        assert (floor.encoding, floor.workers.busy) == (["job-1", "job-0"], 4)
+        await floor.goes_on("encode", "job-1")
+        assert floor.encoding == ["job-0"]
+        await floor.goes_on("encode", "job-0")
+        assert floor.encoding == ["job-2"]
+
+
 async def test_what_fails_in_the_encoder_may_fetch_again_and_meanwhile_nothing_else_begins() -> None:
     floor = Floor(fetchers=1, slots=1)
     again = asyncio.get_running_loop().create_future()
