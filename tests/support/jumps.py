@@ -7,19 +7,22 @@ LONG = "x-4-minutes"
 LENGTH = 240
 #: The share of it that is made before anyone jumps, and the place on the slider that is clicked.
 MADE, CLICKED = 0.16, 0.12
-#: Two pixels of the slider and the first moments of sound, in seconds.
-COARSE = 4
+#: Two pixels of the slider, in seconds.
+COARSE = 2.5
 #: Half of the thumb, which the ends of the slider keep free, in pixels.
 HALF = 9
 
 IS_MADE = f"document.querySelector('.card progress')?.value >= {MADE * 100}"
 SHADED = f"Number(document.querySelector('#player-seek').style.getPropertyValue('--made')) >= {MADE}"
-#: What is heard goes on: the sound that was loaded for this second has moved.
+#: What is heard goes on: the second from which the sound was loaded, and how far the page is beyond what is heard.
 GOES_ON = """(() => {
     const { src, paused, currentTime } = document.querySelector('#audio');
     const from = Number(new URL(src).searchParams.get('from'));
-    return !paused && currentTime > 0.3 && currentTime < 60 && from > 5 && from + currentTime;
+    const [minutes, seconds] = document.querySelector('#player-now').textContent.split(':').map(Number);
+    return !paused && currentTime > 0.3 && from > 5 && [from, minutes * 60 + seconds - from - currentTime];
 })()"""
+#: The page writes whole seconds, four times in one.
+BESIDE = 1.5
 
 #: Its four minutes take two to come.
 SLOW = "[offline]\nrate_kbps = 256\n"
