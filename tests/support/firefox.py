@@ -79,7 +79,7 @@ class Firefox:
         x, y = await self.until(
             f"""(() => {{
                 const element = document.querySelector({json.dumps(selector)});
-                if (!element || element.hidden) return null;
+                if (!element?.getClientRects().length) return null;
                 element.scrollIntoView({{ block: 'nearest' }});
                 const box = element.getBoundingClientRect();
                 return [Math.round(box.x + box.width * {share}), Math.round(box.y + box.height / 2)];
