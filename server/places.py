@@ -55,7 +55,7 @@ def find(option: Path | None, environment: Mapping[str, str], *, here: Path = Pa
         if _exists(file):
             return _of(file, environment, user, system)
     if any(_exists(here / one) for one in _OLD_FILES):
-        return _beside(None, here)
+        return _beside(None, here.absolute())
     return _without(None, environment, user)
 
 

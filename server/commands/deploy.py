@@ -27,6 +27,8 @@ _FOLDER = Path(__file__).parent.parent / "deploy"
 _EXAMPLE_URL = "https://mp3.example.org"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # where a proxy on this machine finds it
 _BOX = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+#: Where the service may not look.
+_HIDDEN = ("/root/", "/home/", "/tmp/")  # noqa: S108  # nothing is written there
 _FIELD = re.compile(r"@([A-Z_]+)@")
 
 
@@ -99,11 +101,10 @@ def _service(config: Config) -> dict[str, str]:
     if config.storage.library:
         user.append(f"ReadWritePaths={_quoted(str(config.storage.library.absolute()))}")
     command = _command()
-    if not options and command[-1].startswith(("/root/", "/home/")):
+    if not options and command[-1].startswith(_HIDDEN):
         print(
-            "This ytmp3d is in somebody's home, where a service may not look. Install it for all: "
-            "python3 -m venv /opt/ytmp3d && /opt/ytmp3d/bin/pip install ytmp3d, "
-            "and print this with /opt/ytmp3d/bin/ytmp3d.",
+            "This ytmp3d is where a service may not look: in a home, or in /tmp. Install it for all, such as with "
+            "python3 -m venv /opt/ytmp3d and its pip, and print this with /opt/ytmp3d/bin/ytmp3d.",
             file=sys.stderr,
         )
     return {

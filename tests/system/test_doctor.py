@@ -79,7 +79,7 @@ def test_without_a_configuration_the_defaults_are_examined(here: Here, tmp_path:
     assert found[0][:2] == (OK, "ytmp3d") and found[0][2].startswith(f"{__version__}, Python 3.")
     assert found[1][:2] == (OK, "config")
     without = f"no config.toml: every setting has its default, as in {ROOT / 'config.example.toml'}"
-    assert found[1][2] == f"{without}, but for the environment's"
+    assert found[1][2] == f"{without}, unless a variable YTMP3D_… sets it"
     assert found[2][:2] == (WARNING, "keys") and "python -m server keys create NAME" in found[2][2]
 
 
