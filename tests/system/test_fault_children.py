@@ -22,14 +22,15 @@ pytestmark = [
 ]
 
 SLOW = "x-slow-----"
+ONE_AT_A_TIME = "[limits]\nconcurrent = 1\n"
 #: Seconds that a job has where the test waits for their end: enough to be heard of on a busy machine.
 JOB_TIMEOUT = 10
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One slot, so that a slot that stays taken shows."""
-    server = ServerProcess(tmp_path_factory.mktemp("children") / "server", "[jobs]\nslots = 1")
+    """One job at a time, so that a place that stays taken shows."""
+    server = ServerProcess(tmp_path_factory.mktemp("children") / "server", ONE_AT_A_TIME)
     try:
         server.start()
         warm_up(server)
@@ -51,7 +52,7 @@ def server(running: ServerProcess) -> Iterator[ServerProcess]:
 @pytest.fixture
 def hasty(new_server: NewServer) -> ServerProcess:
     """A server whose jobs have little time."""
-    server = new_server(f"[jobs]\nslots = 1\ntimeout = {JOB_TIMEOUT}")
+    server = new_server(f"{ONE_AT_A_TIME}[jobs]\ntimeout = {JOB_TIMEOUT}\n")
     server.start()
     warm_up(server)
     return server

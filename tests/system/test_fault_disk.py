@@ -104,7 +104,7 @@ def test_a_restart_on_a_full_disk_keeps_everything_and_recovers(
 
 
 def test_what_was_accepted_before_the_disk_filled_up_still_ends(disk: Path, new_server: NewServer) -> None:
-    server = new_server("[jobs]\nslots = 1")
+    server = new_server("[limits]\nconcurrent = 1")
     server.start()
     running = server.convert(SLOW)
     waiting = [server.convert(f"waiting-{number:03}") for number in range(3)]
