@@ -29,6 +29,10 @@ _STARVATION = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: Last lines of a failed child's output that are logged.
 _LAST_LINES = 8
 
+#: A job that was interrupted so often by the server's death may be its cause. From then on it runs alone, so that the
+#: next death is counted for it only.
+SUSPECT = 3
+
 Run = Callable[[Job], Awaitable[Artifact]]
 
 
@@ -95,11 +99,12 @@ class Workers:
     async def run_forever(self, queue: FairQueue, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
         """Begin the next job whenever one more may fetch. `live(job)` is started at a job's first turn."""
         while True:
-            while self.fetching >= self.fetchers or self.busy >= self.fetchers + self.encoders.count:
-                self._may_fetch.clear()
-                await self._may_fetch.wait()
+            while not self._has_place():
+                await self._freed()
             conversion = await self._next(queue)
             job = conversion.job
+            if _is_suspect(job) and self._busy and not await self._waits_until_alone(conversion, queue):
+                continue
             self._busy.add(job)
             self._fetching.add(job)
             self._turn_of[job] = conversion.owner
@@ -111,6 +116,25 @@ class Workers:
                 continue
             task = self._lives[job] = asyncio.create_task(live(job), name=f"job {job.recipe}")
             task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]  # mypy and defaults
+
+    def _has_place(self) -> bool:
+        is_full = self.fetching >= self.fetchers or self.busy >= self.fetchers + self.encoders.count
+        return not is_full and not any(map(_is_suspect, self._busy))
+
+    async def _freed(self) -> None:
+        """Return once a job has an encoder, or has ended."""
+        self._may_fetch.clear()
+        await self._may_fetch.wait()
+
+    async def _waits_until_alone(self, conversion: Conversion, queue: FairQueue) -> bool:
+        """Wait in the queue until nothing runs; whether it has its turn then. It may be cancelled meanwhile."""
+        queue.push_first([conversion])
+        while self._busy:
+            await self._freed()
+        await self._gate.opened()
+        still_waits = conversion in queue
+        queue.discard(conversion)
+        return still_waits
 
     async def _next(self, queue: FairQueue) -> Conversion:
         """The next conversion, once there is one and the gate is open."""
@@ -243,6 +267,10 @@ class Workers:
                 exc_info=failure.__cause__ if unexpected else None,
             )
         return failure
+
+
+def _is_suspect(job: Job) -> bool:
+    return job.interrupted >= SUSPECT
 
 
 def _cause(error: errors.JobError) -> str:

@@ -26,6 +26,7 @@ from server.access import key_file
 from server.access.keys import Keys
 from server.clip import Clip
 from server.config import LimitsConfig
+from server.conversions.workers import SUSPECT
 from server.jobs import Conversion, Order, Quality, Status
 
 #: The published changes of a status, and the last of a cancelled conversion.
@@ -285,6 +286,8 @@ class EngineMachine(RuleBasedStateMachine):
             if not conversion.finished:
                 assert engine._jobs[conversion.job.recipe] is conversion.job
         assert engine.workers.busy <= SLOTS
+        if any(job.interrupted >= SUSPECT for job in engine.workers._busy):
+            assert engine.workers.busy == 1
 
     def _the_queue_has_no_gaps(self) -> None:
         engine = self.house.engine

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from server.config import JobsConfig
 from server.conversions import records, seen, use
 from server.conversions.engine import Engine
+from server.conversions.workers import SUSPECT
 from server.jobs import Artifact, Conversion, Job, Recipe
 from server.metrics import Metrics
 from server.storage.artifacts import Artifacts
@@ -143,7 +144,8 @@ class EngineHouse:
         waiting = {take.job for take in self.takes.values() if not take.end.done()}
         lives = set(workers._lives)
         at_rest = waiting | set(workers._turns)
-        has_slot = workers.busy < SLOTS and len(engine.queue) > 0
+        shy = any(job.interrupted >= SUSPECT for job in (*workers._busy, *engine.queue.jobs()))
+        has_slot = len(engine.queue) > 0 and workers.busy < (1 if shy else SLOTS)
         written = not self.state._queue and not self.state._wake.is_set()
         return workers._busy == waiting and lives == at_rest and not workers._endings and not has_slot and written
 

@@ -138,8 +138,8 @@ def test_an_attempt_cut_by_the_servers_own_end_is_no_failed_attempt(
     assert server.staged() == []
 
 
-def test_what_ends_the_server_ten_times_is_given_up(new_server: NewServer) -> None:
-    server = new_server("[limits]\nconcurrent = 1")
+def test_what_ends_the_server_ten_times_is_given_up_and_nothing_that_ran_beside_it(new_server: NewServer) -> None:
+    server = new_server("[jobs]\nslots = 1")
     server.start()
     running, queued = server.convert(SLOW), server.convert("plain-video")
     for _ in range(10):

@@ -14,7 +14,7 @@ from support.api import MEDIA
 from server import errors
 from server.conversions.encoders import Encoders
 from server.conversions.fairqueue import FairQueue
-from server.conversions.workers import Workers
+from server.conversions.workers import SUSPECT, Workers
 from server.gate import AlwaysOpen
 from server.jobs import Artifact, Conversion, Job, Quality, Recipe, utc_now
 
@@ -31,11 +31,13 @@ class Floor:
         self.jobs: dict[str, Job] = {}
         self.ends: dict[tuple[str, str], asyncio.Future[None]] = {}
 
-    def add(self, name: str, owner: str = "anna") -> None:
+    def add(self, name: str, owner: str = "anna", *, interrupted: int = 0) -> Conversion:
         job = self.jobs[name] = Job(Recipe(name, 320))
+        job.interrupted = interrupted
         conversion = Conversion(name, owner, Quality.HIGH, utc_now(), job)
         job.join(conversion)
         self.queue.push(conversion)
+        return conversion
 
     async def goes_on(self, stage: str, name: str, failure: errors.JobError | None = None) -> None:
         """The `stage` of a job ends."""
@@ -216,3 +218,34 @@ async def test_an_encoder_is_not_lost_with_whoever_is_cancelled(turns: int) -> N
     second.cancel()
     await asyncio.gather(first, second, third, return_exceptions=True)
     assert (third.cancelled(), encoders.busy) == (False, 0)
+
+
+async def test_what_may_have_ended_the_server_runs_alone_and_is_not_passed_over() -> None:
+    async with at_work(Floor(fetchers=4, slots=2)) as floor:
+        floor.add("one")
+        floor.add("suspect", "ben", interrupted=SUSPECT)
+        for number in range(3):
+            floor.add(f"later-{number}")
+        await floor.settled()
+        assert floor.fetching == ["one"]
+        await floor.goes_on("fetch", "one")
+        assert floor.fetching == [], "one still encodes"
+        await floor.goes_on("encode", "one")
+        assert floor.fetching == ["suspect"]
+        await floor.goes_on("fetch", "suspect")
+        assert floor.fetching == []
+        await floor.goes_on("encode", "suspect")
+        assert floor.fetching == ["later-0", "later-1", "later-2"]
+
+
+async def test_a_suspect_that_is_cancelled_before_its_turn_holds_nobody_up() -> None:
+    async with at_work(Floor(fetchers=4, slots=2)) as floor:
+        floor.add("one")
+        suspect = floor.add("suspect", "ben", interrupted=SUSPECT)
+        floor.add("later")
+        await floor.settled()
+        assert suspect in floor.queue
+        floor.queue.discard(suspect)
+        await floor.goes_on("fetch", "one")
+        await floor.goes_on("encode", "one")
+        assert floor.fetching == ["later"]
