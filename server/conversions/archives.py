@@ -66,20 +66,12 @@ class Archives:
 
     def restore(self, rows: Iterable[tuple[str, Record]]) -> None:
         """Take in what the database holds, after the conversions. What has none left is forgotten."""
-        odd, gone = [], []
-        for archive_id, record in rows:
-            try:
-                archive = _restored(archive_id, record)
-            except (KeyError, TypeError, ValueError):
-                odd.append(archive_id)
-                continue
+        gone = []
+        for archive in self._state.understood(TABLE, rows, _restored, "archives"):
             if any(self._existing(one) for one in archive.conversion_ids):
                 gone += self._put(archive)
             else:
-                gone.append(archive_id)
-        if odd:
-            log.warning("%d records of archives cannot be understood and are set aside", len(odd))
-            self._state.set_aside(TABLE, odd)
+                gone.append(archive.id)
         if gone:
             self._state.note(TABLE, dict.fromkeys(gone))
         self._state.written_anew_from(TABLE, self._snapshots)

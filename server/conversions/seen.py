@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from .. import stored
 from ..storage.state import Record, State
-
-log = logging.getLogger(__name__)
 
 #: The state's table. A row's id is the name of the key.
 TABLE = "last_seen"
@@ -40,16 +37,16 @@ class Seen:
             self._state.note(TABLE, {name: _record(moment) for name, moment in new.items()})
 
     def restore(self, rows: Iterable[tuple[str, Record]]) -> None:
-        odd = []
-        for name, record in rows:
-            try:
-                self._moments[name] = self._written[name] = _moment(record)
-            except (KeyError, TypeError, ValueError, OverflowError):
-                odd.append(name)
-        if odd:
-            log.warning("%d records of when keys were used cannot be understood and are set aside", len(odd))
-            self._state.set_aside(TABLE, odd)
+        read = self._state.understood(TABLE, rows, lambda name, record: (name, _moment(record)), "when keys were used")
+        self._moments = dict(read)
+        self._written = dict(self._moments)
         self._state.written_anew_from(TABLE, self._snapshots)
+
+    def forget(self, name: str) -> None:
+        """There is no such key any more."""
+        if self._moments.pop(name, None) is not None:
+            self._written.pop(name, None)
+            self._state.note(TABLE, {name: None})
 
     def _snapshots(self) -> Iterator[tuple[str, Record]]:
         for name, moment in list(self._moments.items()):

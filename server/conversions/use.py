@@ -115,16 +115,12 @@ class Use:
 
     def restore(self, rows: Iterable[tuple[str, Record]]) -> None:
         """Go on counting after a restart."""
-        odd = []
-        for key, record in rows:
-            try:
-                day, name = _parsed(key)
-                self._days.setdefault(day, {})[name] = Amount.restored(record)
-            except (KeyError, TypeError, ValueError):
-                odd.append(key)
-        if odd:
-            log.warning("%d records of what keys have used cannot be understood and are set aside", len(odd))
-            self._state.set_aside(TABLE, odd)
+
+        def read(key: str, record: Record) -> tuple[tuple[str, str], Amount]:
+            return _parsed(key), Amount.restored(record)
+
+        for (day, name), amount in self._state.understood(TABLE, rows, read, "what keys have used"):
+            self._days.setdefault(day, {})[name] = amount
         self._forget_old_days()
         self._state.written_anew_from(TABLE, self._snapshots)
 

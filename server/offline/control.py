@@ -12,7 +12,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from aiohttp import web
@@ -55,7 +55,7 @@ class Control:
         """`presets` are rules that keys have from the start; `known` is what `operations` returned."""
         self._rules = Rules(presets)
         self._operations = known
-        self._made: OrderedDict[str, None] = OrderedDict()
+        self._made: OrderedDict[str, LimitsConfig] = OrderedDict()
 
     @property
     def routes(self) -> tuple[tuple[str, str, Handler], ...]:
@@ -123,12 +123,16 @@ class Control:
                 raise errors.InvalidRequest(f'"{name}" must be {expected}.') from None
         plain = f"test-{secrets.token_hex(8)}"
         keys = request.app[KEYS]
-        keys.accept(plain, Key(plain, LimitsConfig(**{**vars(UNLIMITED), **limits}), webhook_secret=WEBHOOK_SECRET))
-        self._made[plain] = None
+        key = Key(plain, replace(UNLIMITED, **limits), webhook_secret=WEBHOOK_SECRET)
+        keys.accept(plain, key)
+        self._made[plain] = key.limits
         if len(self._made) > MOST_KEYS:
-            oldest, _ = self._made.popitem(last=False)
+            oldest, its_limits = self._made.popitem(last=False)
             keys.refuse(oldest)
             self._rules.forget(oldest)
+            request.app[LIMITER].forget(oldest, its_limits)
+            request.app[IDEMPOTENCY].forget(oldest)
+            request.app[ENGINE].seen.forget(oldest)
         return _json({"key": plain})
 
     async def list_rules(self, request: web.Request) -> web.Response:

@@ -16,7 +16,7 @@ import contextlib
 import errno
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -86,6 +86,23 @@ class State:
     def written_anew_from(self, table: str, snapshots: Snapshots) -> None:
         """Say who knows all that is in `table`. Until that is known of every table, nothing can be written anew."""
         self._snapshots[table] = snapshots
+
+    def understood(
+        self, table: str, rows: Iterable[tuple[str, Record]], read: Callable[[str, Record], T], what: str
+    ) -> Iterator[T]:
+        """What `read` makes of each row. Those it cannot understand are set aside, with one warning for all.
+
+        `read` raises KeyError, TypeError, ValueError or OverflowError then. `what` the records are of, for the warning.
+        """
+        odd = []
+        for key, record in rows:
+            try:
+                yield read(key, record)
+            except (KeyError, TypeError, ValueError, OverflowError):
+                odd.append(key)
+        if odd:
+            log.warning("%d records of %s cannot be understood and are set aside", len(odd), what)
+            self.set_aside(table, odd)
 
     async def commit(self, table: str, changes: Mapping[str, Record | None]) -> None:
         """Return once all `changes` are on disk: the new record of each id, or None to remove it.

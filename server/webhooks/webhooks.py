@@ -84,15 +84,8 @@ class Webhooks:
 
     def restore(self, rows: Iterable[tuple[str, Record]]) -> None:
         """Go on delivering after a restart."""
-        odd = []
-        for key, record in rows:
-            try:
-                self.waiting.enter(Delivery.restored(key, record))
-            except (KeyError, TypeError, ValueError):
-                odd.append(key)
-        if odd:
-            log.warning("%d records of webhooks cannot be understood and are set aside", len(odd))
-            self._state.set_aside(TABLE, odd)
+        for one in self._state.understood(TABLE, rows, Delivery.restored, "webhooks"):
+            self.waiting.enter(one)
         self._state.written_anew_from(TABLE, self._snapshots)
 
     def _snapshots(self) -> Iterator[tuple[str, Record]]:

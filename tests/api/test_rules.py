@@ -222,7 +222,11 @@ async def test_a_new_key_has_the_limits_that_were_asked_for(api: Api) -> None:
 
 async def test_the_oldest_new_key_makes_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.offline.control.MOST_KEYS", 2)
-    made = [(await api.post("/_offline/keys", None)).json["key"] for _ in range(3)]
+    made = [(await api.post("/_offline/keys", None)).json["key"] for _ in range(2)]
+    await api.get("/status", key=made[0])
+    assert made[0] in dict(api.engine.seen._snapshots())
+    made.append((await api.post("/_offline/keys", None)).json["key"])
+    assert made[0] not in dict(api.engine.seen._snapshots()), "nothing of it is left"
     assert [(await statuses(api, 1, key=one))[0] for one in made] == [401, 200, 200]
     assert MOST_KEYS == 1000
 
