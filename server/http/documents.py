@@ -20,6 +20,7 @@ from markdown_it.token import Token
 from .. import errors
 from ..installation import CONFIG_EXAMPLE
 from .compressed import takes_gzip
+from .html_head import head
 from .pages import STATIC
 
 #: The documents, in the order of the links between them.
@@ -30,20 +31,7 @@ _REMARK = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
 _HEADINGS = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 #: What a link of a document is on its page; any other file is not served, and loses its link.
 _LINKS = {f"{name}.md": name for name in NAMES} | {"../../config.example.toml": "settings"}
-_FRAME = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
-  <meta name="color-scheme" content="light dark">
-  <meta name="theme-color" content="#f6f5f1" media="(prefers-color-scheme: light)">
-  <meta name="theme-color" content="#121514" media="(prefers-color-scheme: dark)">
-  <meta name="referrer" content="no-referrer">
-  <title>{title} – ytmp3d</title>
-  <link rel="icon" type="image/svg+xml" href="../static/icon.svg">
-  <link rel="stylesheet" href="../static/docs.css">
-</head>
-<body>
+_FRAME = """<body>
   <a class="skip" href="#content">Skip to the content</a>
   <header class="top">
     <a class="brand" href="../"><img src="../static/icon.svg" alt="" width="28" height="28">ytmp3d</a>
@@ -113,8 +101,8 @@ def _page(name: str) -> Document:
     body = body.replace("<table>", '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
     others = " ".join(f'<a href="{one}">{html.escape(_title(one))}</a>' for one in NAMES if one != name)
-    page = _FRAME.format(title=html.escape(_title(name)), others=others, contents="".join(contents), body=body)
-    return _made(page, "text/html")
+    top = head(_title(name), style="docs.css", root="..")
+    return _made(top + _FRAME.format(others=others, contents="".join(contents), body=body), "text/html")
 
 
 def _made(text: str, kind: str) -> Document:

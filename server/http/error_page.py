@@ -7,6 +7,7 @@ import re
 
 from .. import errors
 from ..printable import printable
+from .html_head import head
 
 #: By status: what happened, in a few words, and what to do if the message does not say.
 _TITLES = {
@@ -30,18 +31,7 @@ _FAILED = ("This could not be converted", "The converter says more, and can try 
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _MOST_TYPES = 50
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <meta name="color-scheme" content="light dark">
-  <meta name="robots" content="noindex">
-  <title>{title} · ytmp3d</title>
-  <link rel="icon" type="image/svg+xml" href="{root}/static/icon.svg">
-  <link rel="stylesheet" href="{root}/static/style.css">
-</head>
-<body>
+_BODY = """<body>
   <header class="top"><p class="brand"><img src="{root}/static/icon.svg" alt="">ytmp3d</p></header>
   <main>
     <section class="panel">
@@ -71,7 +61,8 @@ def page(error: errors.RequestError, root: str) -> bytes:
     safe = {name: html.escape(printable(text)) for name, text in texts.items()}
     told = html.escape(printable(owner))
     safe["owner"] = f"<details><summary>For the server’s owner</summary><p>{told}</p></details>" if owner else ""
-    return _PAGE.format(status=error.status, **safe).encode()
+    page = head(title, style="style.css", root=root, more='\n  <meta name="robots" content="noindex">')
+    return (page + _BODY.format(status=error.status, **safe)).encode()
 
 
 def prefers_html(accept: str) -> bool:
