@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import pwd
 import re
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,8 +29,10 @@ _FOLDER = Path(__file__).parent.parent / "deploy"
 _EXAMPLE_URL = "https://mp3.example.org"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # where a proxy on this machine finds it
 _BOX = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
-#: Where the service may not look.
-_HIDDEN = ("/root/", "/home/", "/tmp/")  # noqa: S108  # nothing is written there
+#: The numbers of users who are people (login.defs(5)).
+_PEOPLE = range(1000, 60_000)
+#: What an address names before its path: a host, in brackets if it is one of IPv6, and perhaps a port.
+_PLACE = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _FIELD = re.compile(r"@([A-Z_]+)@")
 
 
@@ -58,14 +62,15 @@ def run(what: str, config: Config, *, public_url: str | None, boxes: Sequence[st
 
 def _fields(config: Config, url: str) -> dict[str, str]:
     parts = urlsplit(url)
-    port = parts.port
-    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\w./~-]*", parts.path):
+    place = _PLACE.fullmatch(parts.netloc)
+    if parts.scheme not in ("http", "https") or not place or not re.fullmatch(r"[A-Za-z0-9_./~-]*", parts.path):
         raise ValueError(url)
     host = _LOOPBACK.get(config.server.host, config.server.host)
     address = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return {
         "PUBLIC_URL": url,
-        "NAME": parts.hostname if port is None else f"{parts.hostname}:{port}",
+        "NAME": place[1],
+        "PLACE": parts.netloc,
         "PREFIX": parts.path,
         "UPSTREAM": "",
         "ADDRESS": f"{address}:{config.server.port}",
@@ -95,13 +100,13 @@ def _service(config: Config) -> dict[str, str]:
         user += ["StateDirectoryMode=0700"]
     else:
         file = config.file.absolute()
-        settings, options = str(file), f" --config {_quoted(str(file))}"
+        settings, options = str(file), f" --config {_argument(str(file))}"
         folders = sorted({str(one.absolute()) for one in (file.parent, config.storage.state, config.storage.downloads)})
         user = [f"User={_owner(file.parent)}", f"ReadWritePaths={' '.join(map(_quoted, folders))}"]
     if config.storage.library:
         user.append(f"ReadWritePaths={_quoted(str(config.storage.library.absolute()))}")
     command = _command()
-    if not options and command[-1].startswith(_HIDDEN):
+    if not options and any(map(_is_hidden, command)):
         print(
             "This ytmp3d is where a service may not look: in a home, or in /tmp. Install it for all, such as with "
             "python3 -m venv /opt/ytmp3d and its pip, and print this with /opt/ytmp3d/bin/ytmp3d.",
@@ -112,8 +117,14 @@ def _service(config: Config) -> dict[str, str]:
         "OPTIONS": options,
         "USER": "\n".join(user),
         "HOME": "no" if options else "yes",
-        "COMMAND": " ".join(map(_quoted, command)),
+        "COMMAND": " ".join(map(_argument, command)),
     }
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether a service, which sees no home and has a temporary folder of its own, does not see this."""
+    homes = [Path(one.pw_dir) for one in pwd.getpwall() if one.pw_uid == 0 or one.pw_uid in _PEOPLE]
+    return any(Path(path).is_relative_to(one) for one in (*homes, Path(tempfile.gettempdir())))
 
 
 def _command() -> list[str]:
@@ -136,6 +147,11 @@ def _owner(folder: Path) -> str:
 
 
 def _quoted(text: str) -> str:
-    """For systemd, which expands % and $ and takes quotes as a shell does (systemd.service(5))."""
-    escaped = text.replace("%", "%%").replace("$", "$$")
+    """For systemd, which expands % and takes quotes as a shell does (systemd.syntax(7))."""
+    escaped = text.replace("%", "%%")
     return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else shlex.quote(escaped)
+
+
+def _argument(text: str) -> str:
+    """One of a command line, where $ is expanded, too (systemd.service(5))."""
+    return _quoted(text.replace("$", "$$"))

@@ -13,6 +13,7 @@ import pytest
 from conftest import SmallDisk, StartApi
 from prometheus_client.parser import text_string_to_metric_families
 from support.api import KEY, KEYS, UNLIMITED, Api, link, watch
+from support.waiting import SOON
 
 from server import errors
 from server.access.keys import Key
@@ -117,8 +118,9 @@ async def test_metrics_count_what_happens(api: Api) -> None:
     running = await counted(api)
     await api.request("DELETE", f"/status/{cancelled}")
     await api.get("/nothing")
-    while (found := await counted(api))["ytmp3d_fetchers_busy"]:  # its children end first
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(SOON):
+        while (found := await counted(api))["ytmp3d_fetchers_busy"]:  # its children end first
+            await asyncio.sleep(0.01)
     assert found["ytmp3d_requests_total//convert/200"] == 4
     assert found["ytmp3d_requests_total/unmatched/404"] == 1
     assert found["ytmp3d_requests_total//static/downloads/{conversion_id}.mp3/200"] == 1

@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import pytest
 from conftest import StartApi
 from support.api import Api, eventually, finish, submit, watch
+from support.waiting import SOON
 
 from server import errors
 from server.config import JobsConfig
@@ -65,8 +66,9 @@ async def test_a_running_job_waits_and_is_done_once_it_is_there_again(
     await finish(api, "led-running", 2)
     await eventually(lambda: conversion.finished)
     assert (conversion.status, conversion.job.failures) == (Status.COMPLETED, 0)
-    while (await api.get("/readyz", key=None)).status != 200:  # on a busy machine ffmpeg may answer late
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(SOON):
+        while (await api.get("/readyz", key=None)).status != 200:  # on a busy machine ffmpeg may answer late
+            await asyncio.sleep(0.05)
     assert (await api.made("other-video"))["status"] == "completed"
 
 

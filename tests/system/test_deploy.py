@@ -54,7 +54,21 @@ def test_a_service_with_settings_of_somebodys_own_is_theirs(here: Here, tmp_path
     assert f"ReadWritePaths='/srv/a state' {tmp_path} {tmp_path}/static/downloads\n" in text
 
 
+def test_an_address_of_ipv6_and_a_port_is_named_as_each_proxy_wants_it(here: Here) -> None:
+    address = "https://[2001:db8::7]:8443/mp3"
+    assert "server_name [2001:db8::7];\n" in printed(here, "nginx", "--public-url", address)
+    assert "\n[2001:db8::7]:8443 {\n" in printed(here, "caddy", "--public-url", address)
+
+
 def test_a_bad_address_is_one_line(here: Here) -> None:
-    for bad in ("mp3.example.org", "ftp://a", "https://a/b c", "https://a:x"):
+    for bad in (
+        "mp3.example.org",
+        "ftp://a",
+        "https://a/b c",
+        "https://a:x",
+        "https://a;b",
+        "https://u@a",
+        "https://a/;",
+    ):
         done = here("deploy", "nginx", "--public-url", bad)
         assert done.returncode == 2 and done.stdout == "" and "--public-url: expected an address" in done.stderr
