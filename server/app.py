@@ -37,6 +37,7 @@ from .http import (
     playlists,
     representation,
     request_body,
+    retry,
     server,
 )
 from .http.connections import Connections
@@ -85,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/convert", api.convert),
     ("POST", "/batch-convert", api.batch_convert),
     ("POST", "/playlist", playlists.playlist),
+    ("POST", "/retry", retry.retry),
     ("GET", "/status", api.list_own),
     ("DELETE", "/status", api.clear),
     ("GET", "/status/{conversion_id}", api.status),

@@ -3,16 +3,18 @@
 import { showWays } from './anywhere.js';
 import { Api, Refused, Unreachable } from './api.js';
 import { Batches } from './batches.js';
-import { Downloads, Removal } from './bulk.js';
 import { halves, isOver, isReady, nameOf } from './card.js';
 import { Converter } from './converter.js';
 import { Events } from './events.js';
 import { moment, wait } from './format.js';
+import { Groups } from './groups.js';
 import { keptKey, takeFromAddress } from './key.js';
 import { List } from './list.js';
 import { Player } from './player.js';
 import { Limits, Lost, Notice, announce } from './notices.js';
+import { Undo } from './undo.js';
 import { welcome } from './welcome.js';
+import { Downloads } from './zip.js';
 
 const $ = (id) => document.getElementById(id);
 const PARTS = ['converter', 'conversions', 'account', 'anywhere'];
@@ -37,8 +39,9 @@ const player = new Player({
   onCut: (conversion, part) => cut(conversion, part),
 });
 const list = new List({ onAct: act, onGone: (id) => player.id === id && player.close() });
-const removal = new Removal(list, removeAll, report);
+const undo = new Undo();
 const downloads = new Downloads(list, (ids) => api.archive(ids, 'ytmp3d'), attempt);
+const groups = new Groups(list, undo, { removeAll: (ids, how) => api.removeAll(ids, how), retry, attempt }, () => downloads.chosen);
 
 // ── The key ──────────────────────────────────────────────────────────────────
 
@@ -61,7 +64,7 @@ function enter(key) {
 }
 
 function leave() {
-  removal.flush();
+  undo.flush();
   events?.stop();
   [api, events, cursor, held] = [null, null, null, null];
   player.close();
@@ -195,25 +198,37 @@ async function submit(urls, options, idempotencyKey) {
   }
 }
 
-const optionsOf = ({ quality, loudness, clip }) => ({ quality, ...(loudness && { loudness }), ...(clip?.start && { start: clip.start }), ...(clip?.end && { end: clip.end }) });
-
 function act(name, card) {
   const { conversion } = card;
   const id = conversion.conversion_id;
   if (name === 'listen') return player.toggle(conversion);
-  if (name === 'remove') return removal.plan([id], `Removed: ${nameOf(conversion)}`);
+  if (name === 'remove') return groups.remove([id], `Removed: ${nameOf(conversion)}`);
   if (card.busy) return;
   card.busy = true;
   attempt(async () => {
     if (name === 'cancel') put(await api.remove(id));
-    if (name === 'again') {
-      const fresh = await api.remake(conversion);
-      put(fresh);
-      await api.removeAll([id]);
-      list.drop(id);
-      list.cards.get(fresh.conversion_id)?.focus();
-    }
+    if (name === 'again') (conversion.status === 'completed' ? await renew(conversion) : (await retry([id]))[0])?.focus();
   }).finally(() => (card.busy = false));
+}
+
+/** Asks again for what failed or was cancelled. The new cards take the place of the old ones. */
+async function retry(ids) {
+  try {
+    const cards = (await api.retry(ids)).map((conversion) => put(conversion)).filter(Boolean);
+    for (const id of ids) list.drop(id);
+    return cards;
+  } catch (error) {
+    if (error.code === 'CONVERSION_NOT_FOUND') refresh(); // the server has forgotten one meanwhile
+    throw error;
+  }
+}
+
+/** A new card for one whose file is no longer kept. */
+async function renew(conversion) {
+  const card = put(await api.remake(conversion));
+  await api.removeAll([conversion.conversion_id]);
+  list.drop(conversion.conversion_id);
+  return card;
 }
 
 /** What stands after (1) or before (-1) that card and can be heard. */
@@ -236,40 +251,6 @@ async function cut(conversion, part) {
     return null;
   }
 }
-
-/** What is not finished is cancelled first, and stays in the server's list until it is removed, too. */
-async function removeAll(ids, how) {
-  const asked = api;
-  const unfinished = list.unfinished(ids);
-  await asked?.removeAll(ids, how);
-  if (unfinished.length) await asked?.removeAll(unfinished, how);
-}
-
-const idsOf = (group) => [...list.cards.values()].filter(({ element }) => element.closest('.group')?.dataset.group === group).map(({ conversion }) => conversion.conversion_id);
-
-function removeGroup(group, words) {
-  const ids = idsOf(group);
-  removal.plan(ids, `${ids.length} ${words}`);
-}
-
-$('clear-failed').addEventListener('click', () => removeGroup('failed', 'removed'));
-$('clear-gone').addEventListener('click', () => removeGroup('gone', 'removed'));
-$('cancel-waiting').addEventListener('click', () => removeGroup('waiting', 'cancelled'));
-$('clear-ready').addEventListener('click', () => {
-  const ids = downloads.chosen.map(({ conversion_id: id }) => id);
-  removal.plan(ids, `${ids.length} removed`);
-});
-
-/** One request for each way in which the failed were asked for, and one that removes their cards. */
-$('retry-failed').addEventListener('click', () => attempt(async () => {
-  const failed = list.conversions.filter(({ status, error }) => status === 'failed' && error?.retryable);
-  for (const alike of Map.groupBy(failed, (conversion) => JSON.stringify(optionsOf(conversion))).values()) {
-    await batches.convert(alike.map(({ url }) => url), optionsOf(alike[0]), () => {});
-  }
-  const ids = failed.map(({ conversion_id: id }) => id);
-  await api.removeAll(ids);
-  for (const id of ids) list.drop(id);
-}));
 
 // ── What can go wrong ────────────────────────────────────────────────────────
 

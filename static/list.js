@@ -105,14 +105,6 @@ export class List {
     this.summarise();
   }
 
-  /** Those of `ids`, off the page or on it, that are still made or wait. */
-  unfinished(ids) {
-    return ids.filter((id) => {
-      const card = this.#hidden.get(id) ?? this.cards.get(id);
-      return card && !isOver(card.conversion);
-    });
-  }
-
   clear() {
     for (const id of [...this.cards.keys()]) this.drop(id);
     this.#gone.clear();
@@ -206,5 +198,3 @@ function newestFirst({ conversion: one, order: a }, { conversion: other, order: 
   if (one.status === 'queued' && other.status === 'queued' && one.queue_position && other.queue_position) return one.queue_position - other.queue_position;
   return created(other) - created(one) || a - b;
 }
-
-

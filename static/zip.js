@@ -1,4 +1,4 @@
-// What is done to many cards at once: download, select, clear, cancel. Removing can be undone for a while.
+// The downloads of many: one file of its own, or one ZIP, which the browser saves and shows the progress of.
 
 import { here } from './api.js';
 import { isReady } from './card.js';
@@ -6,73 +6,7 @@ import { size } from './format.js';
 import { announce } from './notices.js';
 
 const $ = (id) => document.getElementById(id);
-const TO_UNDO_MS = 8_000;
 
-/** Removes conversions a while after their cards have gone, so that it can be undone; at once when the page is left. */
-export class Removal {
-  #list;
-  #send;
-  #failed;
-  #ids = [];
-  #timer = null;
-
-  /** `send(ids, {leaving})` is one request; `failed(error)` tells what went wrong with it. */
-  constructor(list, send, failed) {
-    this.#list = list;
-    this.#send = send;
-    this.#failed = failed;
-    $('undo-button').addEventListener('click', () => this.undo());
-    for (const [event, act] of [['focusin', 'hold'], ['focusout', 'go'], ['pointerenter', 'hold'], ['pointerleave', 'go']]) {
-      $('undo').addEventListener(event, () => (act === 'hold' ? clearTimeout(this.#timer) : this.#wait()));
-    }
-    addEventListener('pagehide', () => this.flush({ leaving: true }));
-  }
-
-  /** `words` say what has happened. What was to be removed before is removed now. */
-  plan(ids, words) {
-    if (!ids.length) return;
-    this.flush();
-    this.#ids = ids;
-    for (const id of ids) this.#list.drop(id, { undoable: true });
-    $('undo-text').textContent = words;
-    $('undo').hidden = false;
-    this.#wait();
-  }
-
-  undo() {
-    const ids = this.#take();
-    this.#list.bringBack(ids);
-    this.#list.cards.get(ids[0])?.focus();
-  }
-
-  async flush({ leaving = false } = {}) {
-    const ids = this.#take();
-    if (!ids.length) return;
-    try {
-      await this.#send(ids, { leaving });
-      for (const id of ids) this.#list.drop(id);
-    } catch (error) {
-      this.#list.bringBack(ids);
-      this.#failed(error);
-    }
-  }
-
-  #take() {
-    clearTimeout(this.#timer);
-    const ids = this.#ids;
-    this.#ids = [];
-    if ($('undo').contains(document.activeElement)) $('list-title').focus();
-    $('undo').hidden = true;
-    return ids;
-  }
-
-  #wait() {
-    clearTimeout(this.#timer);
-    if (this.#ids.length) this.#timer = setTimeout(() => this.flush(), TO_UNDO_MS);
-  }
-}
-
-/** The downloads of many: one file of its own, or one ZIP, which the browser saves and shows the progress of. */
 export class Downloads {
   #list;
   #archive;

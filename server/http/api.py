@@ -10,6 +10,7 @@ import base64
 import functools
 import json
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -42,9 +43,9 @@ async def convert(request: web.Request) -> web.Response:
     """`POST /convert`"""
     key = admit(request)
     raw = await request_body.read(request)
-    wanted = await request_body.understood(raw, functools.partial(request_body.single, webhook_hosts=_hosts(request)))
+    wanted = await request_body.understood(raw, functools.partial(request_body.single, webhook_hosts=hosts(request)))
     base = base_url(request)
-    (conversion,) = await _submit(request, key, b"convert\0" + raw, wanted, base)
+    (conversion,) = await once(request, key, b"convert\0" + raw, lambda: accept(request, key, wanted, base))
     await _wait_if_preferred(request, conversion)
     return as_json(to_bytes(conversion, request.app[ENGINE].queue, base))
 
@@ -55,10 +56,10 @@ async def batch_convert(request: web.Request) -> web.Response:
     raw = await request_body.read(request)
     most = request.app[CONFIG].jobs.max_batch
     wanted = await request_body.understood(
-        raw, functools.partial(request_body.batch, most=most, webhook_hosts=_hosts(request))
+        raw, functools.partial(request_body.batch, most=most, webhook_hosts=hosts(request))
     )
     base = base_url(request)
-    conversions = await _submit(request, key, b"batch\0" + raw, wanted, base)
+    conversions = await once(request, key, b"batch\0" + raw, lambda: accept(request, key, wanted, base))
     archive = await request.app[ARCHIVES].create(key.name, conversions, DEFAULT_NAME)
     link = json.dumps(archive_url(archive, base)).encode()
     return as_json(b'{"jobs":[' + _list(request, conversions, base) + b'],"archive_url":' + link + b"}")
@@ -131,24 +132,34 @@ def own(request: web.Request, key: Key) -> Conversion:
     return conversion
 
 
-def _hosts(request: web.Request) -> tuple[str, ...]:
+def own_one(request: web.Request, key: Key, conversion_id: str) -> Conversion:
+    """As `own`, of several that a body names."""
+    conversion = request.app[ENGINE].table.get(conversion_id)
+    if conversion is None or conversion.owner != key.name or conversion.removed:
+        raise errors.ConversionNotFound(f"There is no conversion {conversion_id[:64]!r}, or it has expired.")
+    return conversion
+
+
+def hosts(request: web.Request) -> tuple[str, ...]:
     return request.app[CONFIG].server.webhook_hosts
 
 
-async def _submit(
-    request: web.Request, key: Key, fingerprint: bytes, wanted: list[Order], base: str
+async def once(
+    request: web.Request, key: Key, fingerprint: bytes, work: Callable[[], Awaitable[list[Conversion]]]
 ) -> list[Conversion]:
+    """What `work` returns, or what it returned to the same request with the same Idempotency-Key."""
+    idempotency_key = request.headers.get("Idempotency-Key")
+    return await request.app[IDEMPOTENCY].once(key.name, idempotency_key, fingerprint, work)
+
+
+async def accept(request: web.Request, key: Key, wanted: list[Order], base: str) -> list[Conversion]:
+    """All of `wanted`, or nothing. Raises InvalidOption for a webhook that can't be signed, and as `Engine.submit`."""
     if any(order.webhook_url for order in wanted) and not key.webhook_secret:
         raise errors.InvalidOption(
             'This key has no secret to sign webhooks with. Tell the owner: "ytmp3d keys secret NAME" makes one.'
         )
     engine, origin, quota = request.app[ENGINE], request[REQUEST_ID], key.limits.conversions_per_day
-    return await request.app[IDEMPOTENCY].once(
-        key.name,
-        request.headers.get("Idempotency-Key"),
-        fingerprint,
-        lambda: engine.submit(key.name, wanted, origin=origin, most_a_day=quota, base_url=base),
-    )
+    return await engine.submit(key.name, wanted, origin=origin, most_a_day=quota, base_url=base)
 
 
 async def _wait_if_preferred(request: web.Request, conversion: Conversion) -> None:
@@ -178,6 +189,10 @@ async def until_finished(engine: Engine, conversion: Conversion, seconds: float)
 def _list(request: web.Request, conversions: list[Conversion], base: str) -> bytes:
     queue = request.app[ENGINE].queue
     return b",".join(to_bytes(conversion, queue, base) for conversion in conversions)
+
+
+def as_list(request: web.Request, conversions: list[Conversion], base: str) -> web.Response:
+    return as_json(b'{"jobs":[' + _list(request, conversions, base) + b"]}")
 
 
 def archive_url(archive: Archive, base: str) -> str:

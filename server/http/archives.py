@@ -8,11 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from .. import errors, naming
-from ..jobs import Conversion
 from . import request_body
 from .admission import admit
-from .api import DEFAULT_NAME, archive_url, as_json
-from .context import ARCHIVES, ENGINE
+from .api import DEFAULT_NAME, archive_url, as_json, own_one
+from .context import ARCHIVES
 from .forwarded import base_url
 from .request_options import kind
 
@@ -27,26 +26,15 @@ async def create(request: web.Request) -> web.Response:
     key = admit(request)
     ids, name = await request_body.understood(await request_body.read(request), _wanted)
     base = base_url(request)
-    conversions = [_own(request, key.name, one) for one in ids]
+    conversions = [own_one(request, key, one) for one in ids]
     archive = await request.app[ARCHIVES].create(key.name, conversions, name)
     answer = {"archive_id": archive.id, "archive_url": archive_url(archive, base), "count": len(archive.conversion_ids)}
     return as_json(json.dumps(answer).encode())
 
 
-def _own(request: web.Request, owner: str, conversion_id: str) -> Conversion:
-    conversion = request.app[ENGINE].table.get(conversion_id)
-    if conversion is None or conversion.owner != owner or conversion.removed:
-        raise errors.ConversionNotFound(f"There is no conversion {conversion_id[:64]!r}, or it has expired.")
-    return conversion
-
-
 def _wanted(fields: dict[str, Any]) -> tuple[list[str], str]:
     """The conversions' ids, and the archive's name. Raises InvalidRequest."""
-    ids = fields.get("conversion_ids")
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise errors.InvalidRequest('"conversion_ids" must be an array of strings.')
-    if not 1 <= len(ids) <= MAX_MEMBERS:
-        raise errors.InvalidRequest(f'"conversion_ids" has {len(ids)} entries; it must have 1 to {MAX_MEMBERS}.')
+    ids = request_body.conversion_ids(fields, most=MAX_MEMBERS)
     name = fields.get("name")
     if name is None:
         return ids, DEFAULT_NAME

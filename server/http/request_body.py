@@ -105,6 +105,16 @@ def batch(fields: dict[str, Any], *, most: int, webhook_hosts: Collection[str] =
     return [Order(video_id, *options) for video_id in ids]
 
 
+def conversion_ids(fields: dict[str, Any], *, most: int) -> list[str]:
+    """1 to `most` ids of conversions, in their order. Raises InvalidRequest."""
+    ids = fields.get("conversion_ids")
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise errors.InvalidRequest('"conversion_ids" must be an array of strings.')
+    if not 1 <= len(ids) <= most:
+        raise errors.InvalidRequest(f'"conversion_ids" has {len(ids)} entries; it must have 1 to {most}.')
+    return ids
+
+
 def _options(fields: dict[str, Any], hosts: Collection[str]) -> tuple[Quality, Clip | None, float | None, str]:
     """As an order has them. `hosts` are those that the owner allows webhooks to."""
     return _quality(fields), clip(fields), loudness(fields), webhook_url(fields, hosts)

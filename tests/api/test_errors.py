@@ -27,6 +27,7 @@ API = [
     ("POST", "/convert"),
     ("POST", "/batch-convert"),
     ("POST", "/archives"),
+    ("POST", "/retry"),
     ("GET", "/status"),
     ("GET", "/status/some-id"),
     ("DELETE", "/status/some-id"),

@@ -32,6 +32,7 @@ WITH_KEY = {
     "/batch-convert",
     "/playlist",
     "/archives",
+    "/retry",
     "/status",
     "/status/{conversion_id}",
     "/status/{conversion_id}/events",
