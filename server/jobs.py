@@ -365,10 +365,5 @@ def new_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def short(conversion_id: str) -> str:
-    """The part of an id that may be logged."""
-    return conversion_id[:6] + "…"
-
-
 def utc_now() -> datetime:
     return datetime.now(UTC)

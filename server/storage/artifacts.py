@@ -193,11 +193,6 @@ class Artifacts:
         if told := self._readers.end_readers_of_removed(most):
             log.warning("%d downloads of files that are removed took too long, and are cut: their room is needed", told)
 
-    async def free_bytes(self) -> int:
-        """Free bytes on the disk, measured at most `FREE_SPACE_SECONDS` ago; 0 if that fails."""
-        await self._ask_disk()
-        return self._disk[1]
-
     async def room(self) -> bool:
         """Whether the disk has more than the reserve left; see `RESERVE_BYTES`."""
         await self._ask_disk()

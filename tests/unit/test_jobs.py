@@ -25,7 +25,6 @@ from server.jobs import (
     Source,
     Status,
     new_id,
-    short,
 )
 
 RECIPE = Recipe("dQw4w9WgXcQ", 320)
@@ -223,10 +222,6 @@ def test_ids_are_url_safe_unique_and_hold_at_least_128_bits() -> None:
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{24}", one) for one in ids)  # 24 characters of 6 bits
-
-
-def test_what_is_logged_of_an_id_is_too_little_to_download_with() -> None:
-    assert short("abcdefghijklmnopqrstuvwx") == "abcdef…"
 
 
 def test_the_published_qualities_have_the_published_bitrates() -> None:
