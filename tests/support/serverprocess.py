@@ -194,8 +194,12 @@ class ServerProcess:
 
         return until(covered, what="the cover came in time")
 
-    def download(self, conversion_id: str) -> bytes:
-        answer = self.request("GET", link(conversion_id))
+    def download(self, conversion_id: str, seconds: float = 2 * SOON) -> bytes:
+        """The whole MP3. What has no sound yet is asked for again, as the answer says."""
+        deadline = time.monotonic() + seconds
+        while (answer := self.request("GET", link(conversion_id))).status == 503 and time.monotonic() < deadline:
+            assert answer.json["error"]["code"] == "NOT_READY", answer.body
+            time.sleep(int(answer.headers["Retry-After"]))
         assert answer.status == 200, answer.body
         return answer.body
 
