@@ -23,6 +23,7 @@ let held = null; // the stream's news while the list is on its way, which has th
 let api = null;
 let events = null;
 let cursor = null;
+const carried = []; // what came with the address, until there is a key to look into it with
 
 const notice = new Notice();
 const limits = new Limits();
@@ -61,6 +62,11 @@ function enter(key) {
     onLost: (retryAt, error) => (error.resetAt ? report(error) : lost.show(retryAt)),
     onRefused: (error) => refuse(error),
   });
+  deliver();
+}
+
+function deliver() {
+  for (const text of carried.splice(0)) converter.add(text);
 }
 
 function leave() {
@@ -286,11 +292,12 @@ function start() {
     keptKey.set(key);
     welcome.expect();
   }
-  for (const text of texts) converter.add(text);
+  carried.push(...texts);
   if (key || (!api && keptKey.get())) {
     enter(key ?? keptKey.get());
     converter.arrive();
   } else if (!api) ask();
+  else deliver();
 }
 
 showWays();

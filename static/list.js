@@ -143,7 +143,7 @@ export class List {
     this.#name('failed', `${count.failed} failed`);
     this.#name('gone', `${count.gone} cancelled or no longer kept`);
     $('ready-head').classList.toggle('visually-hidden', count.ready < 2);
-    $('ready-head').inert = count.ready < 2;
+    for (const button of $('ready-head').querySelectorAll('button')) button.hidden = count.ready < 2;
     const retryable = groups.failed.filter(({ conversion }) => conversion.error?.retryable).length;
     $('retry-failed').hidden = !retryable;
     $('retry-failed').textContent = retryable < count.failed ? `Try ${retryable} again` : 'Try again';

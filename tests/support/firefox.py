@@ -11,9 +11,10 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,8 @@ import pytest
 from support.waiting import SOON
 
 BROWSERS = ("firefox-esr", "firefox")
+#: WebDriver's codes of keys.
+TAB, ENTER, SPACE = "\ue004", "\ue007", "\ue00d"
 PREFERENCES = {
     "app.update.enabled": False,
     "browser.safebrowsing.downloads.enabled": False,
@@ -52,8 +55,12 @@ class Firefox:
 
     async def begin(self) -> None:
         await self.call("session.new", capabilities={})
-        self._tab = (await self.call("browsingContext.getTree"))["contexts"][0]["context"]
-        await self.call("browsingContext.setViewport", context=self._tab, viewport={"width": 1200, "height": 800})
+        # The first tab never gets the focus, without which keys press no button.
+        self._tab = (await self.call("browsingContext.create", type="tab"))["context"]
+        await self.resize(1200, 800)
+
+    async def resize(self, width: int, height: int) -> None:
+        await self.call("browsingContext.setViewport", context=self._tab, viewport={"width": width, "height": height})
 
     async def visit(self, url: str) -> None:
         await self.call("browsingContext.navigate", context=self._tab, url=url, wait="complete")
@@ -66,6 +73,12 @@ class Firefox:
         )
         assert answer["type"] == "success", answer
         return json.loads(answer["result"]["value"])
+
+    async def run(self, script: str) -> None:
+        """Statements, whatever they are worth."""
+        target = {"context": self._tab}
+        answer = await self.call("script.evaluate", expression=f"{script};null", target=target, awaitPromise=False)
+        assert answer["type"] == "success", answer
 
     async def until(self, expression: str) -> Any:
         """Its value, once that is true."""
@@ -94,17 +107,28 @@ class Firefox:
         actions = [{"type": kind, "value": one} for one in key for kind in ("keyDown", "keyUp")]
         await self._perform({"type": "key", "id": "keys", "actions": actions})
 
+    async def tab_to(self, selector: str) -> None:
+        """As somebody without a mouse."""
+        for _ in range(80):
+            await self.press(TAB)
+            if await self.evaluate(f"document.activeElement.matches({json.dumps(selector)})"):
+                return
+        raise AssertionError(f"no Tab leads to {selector}")
+
     async def _perform(self, source: dict[str, Any]) -> None:
         await self.call("input.performActions", context=self._tab, actions=[source])
 
 
 @asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[Firefox]:
-    """A new visitor's Firefox, whose profile is in that folder."""
+async def started(folder: Path, preferences: Mapping[str, object] = MappingProxyType({})) -> AsyncIterator[Firefox]:
+    """A new visitor's Firefox, whose profile is in that folder, with more preferences."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"NOT TESTED: the page in Firefox (none of {', '.join(BROWSERS)} is on PATH)")
-    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
+    lines = (
+        f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
+        for name, value in {**PREFERENCES, **preferences}.items()
+    )
     (folder / "user.js").write_text("".join(lines))
     command = [path, "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port", "0"]
     with (folder / "stderr").open("wb") as stderr:

@@ -37,7 +37,7 @@ async def test_firefox_jumps_in_what_is_made_too(server: Server, tmp_path: Path)
         assert abs(beside) <= BESIDE
         assert abs(landed - aimed_at(width)) <= COARSE
         assert await page.evaluate("document.querySelector('.card').dataset.status") == "processing"
-        await page.press("\ue00d")  # Space
+        await page.press(firefox.SPACE)
         assert await page.until("document.querySelector('#audio').paused")
         assert await page.evaluate("navigator.mediaSession.metadata.title")
         await page.click("[data-act=cancel]")
