@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import ConfigError
@@ -34,12 +35,12 @@ async def _locked() -> int:
     try:
         held = await asyncio.to_thread(lock.take, Path(sys.prefix), ".ytmp3d-update.lock", "environment")
     except lock.Locked:
-        raise ConfigError("another update is running") from None
+        raise ConfigError("another update is running, or what is left of one: try again in a minute") from None
     except OSError as error:
         raise ConfigError(f"{sys.prefix} cannot be written: {error.strerror}. Run this as its owner") from error
     try:
         await _finish_interrupted()
-        return await _update()
+        return await _update(held)
     finally:
         os.close(held)
 
@@ -57,7 +58,8 @@ async def _finish_interrupted() -> None:
         print("The versions from before it were put back.", flush=True)
 
 
-async def _update() -> int:
+async def _update(held: int) -> int:
+    """`held` is the lock. pip inherits it: one that outlives this process still writes, and nobody else may."""
     wanted = await _newer()
     if not wanted:
         print("Everything is the newest already.")
@@ -67,7 +69,7 @@ async def _update() -> int:
         print(f"{name} {before[name] or '(none)'} -> {new}", flush=True)
     await asyncio.to_thread(packages.keep, wanted)
     try:
-        await _pip("install", "--no-deps", *(f"{name}=={new}" for name, new in wanted.items()))
+        await _pip("install", "--no-deps", *(f"{name}=={new}" for name, new in wanted.items()), passed=(held,))
         works = await _proven()
     except process.ChildFailed as error:
         await asyncio.to_thread(packages.put_back)
@@ -102,9 +104,9 @@ def requirements() -> list[str]:
     return [f"yt-dlp[{extras}]", *packages.plugins()]
 
 
-async def _pip(*arguments: str) -> bytes:
+async def _pip(*arguments: str, passed: Sequence[int] = ()) -> bytes:
     command = process.python("-m", "pip", *arguments, "--quiet", "--no-input", "--disable-pip-version-check")
-    return await process.run(command, timeout=PIP_TIMEOUT, variables=environment.for_owner())
+    return await process.run(command, timeout=PIP_TIMEOUT, variables=environment.for_owner(), passed=passed)
 
 
 async def _proven() -> str:

@@ -40,12 +40,16 @@ class ChildFailed(Exception):
 
 @asynccontextmanager
 async def spawn(
-    argv: Sequence[str], *, niceness: int = NICENESS, variables: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    niceness: int = NICENESS,
+    variables: Mapping[str, str] | None = None,
+    passed: Sequence[int] = (),
 ) -> AsyncIterator[Child]:
     """Start `argv` at low priority without input. Raises ChildFailed when it cannot be started.
 
     It leads a process group, all of which is killed when the block is left. Its environment is `variables`, or what any
-    tool needs.
+    tool needs. It inherits the descriptors `passed`, with their locks.
     """
 
     async def start() -> Spawned:
@@ -57,6 +61,7 @@ async def spawn(
                 stderr=asyncio.subprocess.PIPE,
                 process_group=0,
                 env=environment.for_tools() if variables is None else variables,
+                pass_fds=passed,
                 limit=LINE_BYTES,
             )
         )
@@ -66,10 +71,15 @@ async def spawn(
 
 
 async def run(
-    argv: Sequence[str], *, timeout: float, niceness: int = NICENESS, variables: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    niceness: int = NICENESS,
+    variables: Mapping[str, str] | None = None,
+    passed: Sequence[int] = (),
 ) -> bytes:
     """The output of `argv` on stdout. Raises ChildFailed on a bad exit status or after `timeout` seconds."""
-    async with spawn(argv, niceness=niceness, variables=variables) as child:
+    async with spawn(argv, niceness=niceness, variables=variables, passed=passed) as child:
         return await output_of(argv, child, timeout)
 
 

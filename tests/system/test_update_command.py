@@ -143,7 +143,14 @@ def test_an_update_that_was_killed_is_undone_by_the_next(installed: Installed) -
     for wheel in installed.wheels.iterdir():
         wheel.unlink()
     environments.release(installed.wheels, OLD)
-    status, said = installed.update()
+
+    def updated() -> tuple[int, str] | None:
+        """Once pip, which outlives its update, has ended: it has the lock."""
+        status, said = installed.update()
+        assert status == 0 or "another update is running" in said, said
+        return None if status else (status, said)
+
+    status, said = until(updated)
     assert status == 0 and "interrupted" in said and "were put back" in said, said
     assert installed.files == before
 

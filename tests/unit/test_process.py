@@ -14,6 +14,7 @@ import pytest
 from support.waiting import SOON
 
 from server.media import confinement, forking, process, tools
+from server.storage import lock
 
 #: Works in the forked children of these tests, see `children.py`.
 CHILDREN = "support.children"
@@ -255,3 +256,14 @@ def _below(pid: int, ancestor: int) -> bool:
         if pid == ancestor:
             return True
     return False
+
+
+async def test_a_child_that_was_passed_a_lock_keeps_it_when_its_parent_is_gone(tmp_path: Path) -> None:
+    held = lock.take(tmp_path, "lock", "test")
+    async with process.spawn([sys.executable, "-c", "import time; time.sleep(600)"], passed=(held,)) as child:
+        os.close(held)  # as the kernel does when the parent is killed
+        with pytest.raises(lock.Locked):
+            lock.take(tmp_path, "lock", "test")
+        os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
+        os.close(lock.take(tmp_path, "lock", "test"))
