@@ -29,7 +29,7 @@ from .seen import Seen
 from .storage_gate import StorageGate
 from .table import Table
 from .use import Use
-from .workers import Run, Workers
+from .workers import Run, Workers, is_suspect
 
 log = logging.getLogger(__name__)
 
@@ -480,9 +480,11 @@ class Engine:
             if job.artifact is None and job.interrupted >= records.MAX_INTERRUPTIONS:
                 log.warning("%s ended the server %d times and is given up", job, job.interrupted)
                 self._end(job, errors.JobFailed())
-        for conversion in conversions:
-            if conversion.status is Status.QUEUED:
-                self.queue.push(conversion)
+        waiting = [conversion for conversion in conversions if conversion.status is Status.QUEUED]
+        # What may have ended the server waits behind all others. Else a server that is killed again and again from
+        # outside would give it up, since it would run each time.
+        for conversion in sorted(waiting, key=lambda one: is_suspect(one.job) * one.job.interrupted):
+            self.queue.push(conversion)
         self._state.written_anew_from(records.TABLE, self._snapshots)
         if conversions:
             log.info("%d conversions restored, %d of them queued again", len(conversions), len(self.queue))

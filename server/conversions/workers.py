@@ -103,7 +103,7 @@ class Workers:
                 await self._freed()
             conversion = await self._next(queue)
             job = conversion.job
-            if _is_suspect(job) and self._busy and not await self._waits_until_alone(conversion, queue):
+            if is_suspect(job) and self._busy and not await self._waits_until_alone(conversion, queue):
                 continue
             self._busy.add(job)
             self._fetching.add(job)
@@ -119,7 +119,7 @@ class Workers:
 
     def _has_place(self) -> bool:
         is_full = self.fetching >= self.fetchers or self.busy >= self.fetchers + self.encoders.count
-        return not is_full and not any(map(_is_suspect, self._busy))
+        return not is_full and not any(map(is_suspect, self._busy))
 
     async def _freed(self) -> None:
         """Return once a job has an encoder, or has ended."""
@@ -269,7 +269,8 @@ class Workers:
         return failure
 
 
-def _is_suspect(job: Job) -> bool:
+def is_suspect(job: Job) -> bool:
+    """Whether it may have ended the server."""
     return job.interrupted >= SUSPECT
 
 

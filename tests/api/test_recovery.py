@@ -22,6 +22,7 @@ from server.config import JobsConfig, LimitsConfig
 from server.conversions import records
 from server.conversions.fairqueue import FairQueue
 from server.conversions.records import Restored
+from server.conversions.workers import SUSPECT
 from server.http import representation
 from server.http.context import ARTIFACTS
 from server.jobs import Artifact, Conversion, Job, Quality, Recipe, Status, utc_now
@@ -343,6 +344,22 @@ async def test_the_ninth_interruption_is_forgiven_and_the_tenth_is_not(tmp_path:
             answer = await api.status("id-of-one")
             assert answer["status"] == status
     assert answer["error"]["code"] == "INTERNAL_ERROR"
+
+
+async def test_what_may_have_ended_the_server_waits_behind_all_others(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    state, _ = await State.open(tmp_path / "state")
+    for number, interrupted in enumerate((SUSPECT + 1, SUSPECT, SUSPECT - 1, 0)):
+        one = conversion(name=f"id-of-cut-{interrupted}")
+        one.created_at += timedelta(seconds=number)
+        one.job.recipe = Recipe(f"led-cut---{interrupted}", 320)
+        one.job.interrupted = interrupted
+        await state.commit(records.TABLE, records.of([one]))
+    await state.close()
+    async with serving(tmp_path, jobs=JobsConfig(slots=1, fetchers=1)) as api:
+        await api.studio.take(f"led-cut---{SUSPECT - 1}")
+        listed = [await api.status(f"id-of-cut-{interrupted}") for interrupted in (0, SUSPECT, SUSPECT + 1)]
+        assert [one["queue_position"] for one in listed] == [1, 2, 3]
 
 
 async def test_keys_made_anew_under_the_old_name_see_their_conversions(tmp_path: Path) -> None:
