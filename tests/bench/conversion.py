@@ -1,107 +1,45 @@
-"""A four-minute video to a 320 kbit/s MP3: this server, `yt-dlp -x`, and ffmpeg alone on the file it would fetch."""
+"""One video to a 320 kbit/s MP3: this server, warm; `yt-dlp -x`; ffmpeg alone on the file it would fetch; the peer."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import math
 import os
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from server.config import OfflineConfig
 from server.media.authorities import make_ca_bundle
-from server.offline import OfflineYouTube, offline_youtube
+from server.offline import OfflineYouTube
+from server.offline.videos import video
 
-from . import measure
+from . import measure, peer
+from .ours import OurServer, youtube_in_a_thread
 
-VIDEO = "x-4-minutes"
-KEY = "key-of-the-bench"
-ROOT = Path(__file__).parent.parent.parent
-
-
-@contextmanager
-def youtube_in_a_thread(folder: Path, ffmpeg: str, settings: OfflineConfig | None = None) -> Iterator[OfflineYouTube]:
-    """The source, in this process, so that it counts for nobody. `settings` say how slow it is."""
-    ready: list[OfflineYouTube] = []
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with offline_youtube(folder, ffmpeg, settings) as youtube:
-            ready.append(youtube)
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    started.wait(30)
-    try:
-        yield ready[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+SONG = "x-4-minutes"
+HOUR = "x-one-hour-"
+SHORT = next(one for one in (f"bench-{number:05}" for number in range(1000)) if video(one).seconds == 12)
 
 
-class OurServer:
-    """`python -m server serve` on that source, with its files in `folder`; `jobs` are settings of that section."""
-
-    def __init__(self, folder: Path, youtube: OfflineYouTube, **jobs: int) -> None:
-        folder.mkdir()
-        config, port = folder / "config.toml", folder / "port"
-        config.write_text(
-            f'[storage]\ndownloads = "downloads"\nstate = "state"\n[ytdlp]\nproxy = "{youtube.proxy}"\n'
-            f'ca_file = "{youtube.ca_file}"\n[log]\nlevel = "warning"\n'
-            "[limits]\nper_minute = 1000000000\nper_hour = 1000000000\nper_day = 1000000000\n[jobs]\n"
-            + "".join(f"{name} = {value}\n" for name, value in jobs.items())
-        )
-        command = [sys.executable, "-m", "server", "serve", "--config", str(config), "--port", "0"]
-        environment = {**os.environ, "YTMP3D_KEY": KEY}
-        self.process = subprocess.Popen(
-            [*command, "--port-file", str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-        )
-        while not port.exists():
-            if self.process.poll() is not None:
-                raise SystemExit("the server did not start")
-            time.sleep(0.01)
-        self.url = f"http://127.0.0.1:{port.read_text().strip()}"
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        head = {"Authorization": f"Bearer {KEY}", **headers}
-        request = urllib.request.Request(self.url + path, data, head, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(40)
-
-
-def ours(server: OurServer) -> list[float]:
+def ours(server: OurServer, video_id: str = SONG) -> list[float]:
+    """Seconds until the whole is here and until its first byte; seconds of processor; the peak of memory in MB."""
     with measure.watched(server.process.pid) as usage:
         started = time.monotonic()
-        job = server.call("POST", "/convert", {"url": f"https://youtu.be/{VIDEO}"})
+        job = server.call("POST", "/convert", {"url": f"https://youtu.be/{video_id}"})
         with urllib.request.urlopen(job["download_url"], timeout=120) as answer:
             answer.read(1)
             first = time.monotonic() - started
-            answer.read()
-        done = server.call("GET", f"/status/{job['conversion_id']}", Prefer="wait=60")
+            while answer.read(1 << 20):
+                pass
+        server.ended(job)
         wall = time.monotonic() - started
-    if done["status"] != "completed":
-        raise SystemExit(done["error"]["message"])
-    server.call("DELETE", f"/status/{job['conversion_id']}")  # or the next run would be answered from kept work
+    server.forget(job)
     return [wall, first, usage.cpu, usage.peak]
 
 
 def command(argv: list[str], environment: dict[str, str]) -> list[float]:
+    """The same of a command, which has no first byte before the last."""
     started = time.monotonic()
     process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with measure.watched(process.pid) as usage:
@@ -113,32 +51,70 @@ def command(argv: list[str], environment: dict[str, str]) -> list[float]:
     return [wall, math.nan, spent.ru_utime + spent.ru_stime, usage.peak]
 
 
-def run(folder: Path, ffmpeg: str, rounds: int) -> None:
-    with youtube_in_a_thread(folder / "youtube", ffmpeg) as youtube:
+class Commands:
+    """What one would type instead, on that source. The files lie in `folder`."""
+
+    def __init__(self, folder: Path, youtube: OfflineYouTube, ffmpeg: str) -> None:
+        folder.mkdir()
         bundle = folder / "authorities.pem"
         make_ca_bundle(youtube.ca_file, bundle)
-        environment = {**os.environ, "SSL_CERT_FILE": str(bundle)}
-        ytdlp = [sys.executable, "-m", "yt_dlp", "--ignore-config", "--quiet", "--no-update"]
-        ytdlp += ["--proxy", youtube.proxy, "--compat-options", "no-certifi", "--ffmpeg-location", ffmpeg]
-        url = f"https://www.youtube.com/watch?v={VIDEO}"
-        source = folder / "source"
-        fetch = [*ytdlp, "-f", "bestaudio", "--force-overwrites", "-o", str(source), url]
-        extract = [*ytdlp, "-x", "--audio-format", "mp3", "--audio-quality", "320K", "--embed-metadata"]
-        extract += ["--embed-thumbnail", "--force-overwrites", "-o", str(folder / "peer.%(ext)s"), url]
-        encode = [ffmpeg, "-y", "-i", str(source), "-c:a", "libmp3lame", "-b:a", "320k", str(folder / "alone.mp3")]
-        command(fetch, environment)
+        self.environment = {**os.environ, "SSL_CERT_FILE": str(bundle)}
+        self._folder, self._ffmpeg = folder, ffmpeg
+        self._ytdlp = [sys.executable, "-m", "yt_dlp", "--ignore-config", "--quiet", "--no-update"]
+        self._ytdlp += ["--proxy", youtube.proxy, "--compat-options", "no-certifi", "--ffmpeg-location", ffmpeg]
+
+    def fetch(self, video_id: str) -> Path:
+        """Fetch the audio as it is."""
+        source = self._folder / f"{video_id}.source"
+        watch = f"https://www.youtube.com/watch?v={video_id}"
+        fetch = [*self._ytdlp, "-f", "bestaudio", "--force-overwrites", "-o", str(source), watch]
+        command(fetch, self.environment)
+        return source
+
+    def extract(self, video_id: str) -> list[str]:
+        """`yt-dlp -x`, with tags and cover."""
+        argv = [*self._ytdlp, "-x", "--audio-format", "mp3", "--audio-quality", "320K", "--embed-metadata"]
+        argv += ["--embed-thumbnail", "--force-overwrites", "-o", str(self._folder / f"{video_id}.%(ext)s")]
+        return [*argv, f"https://www.youtube.com/watch?v={video_id}"]
+
+    def encode(self, source: Path) -> list[str]:
+        """ffmpeg alone."""
+        return [self._ffmpeg, "-y", "-i", str(source), "-c:a", "libmp3lame", "-b:a", "320k", f"{source}.mp3"]
+
+
+def single(folder: Path, ffmpeg: str, rounds: int) -> None:
+    _compare(folder, ffmpeg, rounds, SONG, "A four-minute video")
+
+
+def short(folder: Path, ffmpeg: str, rounds: int) -> None:
+    _compare(folder, ffmpeg, rounds, SHORT, "A 12 s clip")
+
+
+def hour(folder: Path, ffmpeg: str, rounds: int) -> None:
+    _compare(folder, ffmpeg, rounds, HOUR, "One hour")
+
+
+def _compare(folder: Path, ffmpeg: str, rounds: int, video_id: str, what: str) -> None:
+    rows: dict[str, list[list[float]]] = {}
+    with youtube_in_a_thread(folder.parent / "youtube", ffmpeg) as youtube:
+        commands = Commands(folder / "commands", youtube, ffmpeg)
+        source = commands.fetch(video_id)  # which also has the source make its clip
         server = OurServer(folder / "ours", youtube)
-        rows: dict[str, list[list[float]]] = {"ytmp3d": [], "yt-dlp -x": [], "ffmpeg alone": []}
         try:
-            ours(server)
-            for _ in range(rounds):  # in turn, so that a slow moment of the machine is everybody's
-                rows["ytmp3d"].append(ours(server))
-                rows["yt-dlp -x"].append(command(extract, environment))
-                rows["ffmpeg alone"].append(command(encode, environment))
+            ours(server, SHORT)
+            with peer.running(folder / "peer", youtube, ffmpeg) as other:
+                for _ in range(rounds):  # in turn, so that a slow moment of the machine is everybody's
+                    rows.setdefault("ytmp3d", []).append(ours(server, video_id))
+                    extracted = command(commands.extract(video_id), commands.environment)
+                    rows.setdefault("yt-dlp -x", []).append(extracted)
+                    encoded = command(commands.encode(source), commands.environment)
+                    rows.setdefault("ffmpeg alone", []).append(encoded)
+                    if other:
+                        rows.setdefault(peer.NAME, []).append(other.convert([video_id]))
         finally:
             server.stop()
     measure.table(
-        f"A four-minute video to MP3 at 320 kbit/s, median of {rounds} (smallest-largest)",
+        f"{what} to MP3 at 320 kbit/s, median of {rounds} (smallest-largest)",
         ["wall, s", "first byte, s", "processor, s", "peak memory, MB"],
         rows,
     )

@@ -15,8 +15,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _EVERY = 0.05
 
 
-#: Every table of this run, with each value that was measured.
-results: list[dict[str, Any]] = []
+_tables: list[dict[str, Any]] = []
 
 
 @dataclass
@@ -45,8 +44,10 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
-def cpu_seconds(root: int) -> float:
-    """Of everything in the tree and everything that was reaped in it."""
+def cpu_seconds(root: int, *, alone: bool = False) -> float:
+    """Of everything in the tree and everything that was reaped in it; or of the process `alone`."""
+    if alone:
+        return sum(map(int, (_stat(root) or ["0"] * 15)[11:13])) / _TICK
     total = 0
     for pid in family(root):
         if stat := _stat(pid):
@@ -54,9 +55,11 @@ def cpu_seconds(root: int) -> float:
     return total / _TICK
 
 
-def proportional(root: int) -> float:
-    """The memory of the tree in MB. A page that several processes share is divided among them (PSS, proc(5))."""
-    return sum(map(_pss, family(root))) * 1024 / 1e6
+def proportional(root: int, *, alone: bool = False) -> float:
+    """The memory of the tree, or of the process `alone`, in MB. A page that several processes share is divided among
+    them (PSS, proc(5)).
+    """
+    return sum(map(_pss, [root] if alone else family(root))) * 1024 / 1e6
 
 
 def _pss(pid: int) -> int:
@@ -87,13 +90,21 @@ def watched(root: int) -> Iterator[Usage]:
 
 
 def table(title: str, columns: list[str], rows: dict[str, list[list[float]]]) -> None:
-    """Print the median of each column, with its smallest and largest, for each row, and keep all in `results`."""
-    results.append({"title": title, "columns": columns, "rows": rows})
-    print(f"\n{title}\n{'':28}" + "".join(f"{column:>24}" for column in columns))
+    """Print the median of each column, with its smallest and largest, for each row, and keep every value."""
+    _tables.append({"title": title, "columns": columns, "rows": rows})
+    width = max(28, *(len(name) + 2 for name in rows))
+    print(f"\n{title}\n{'':{width}}" + "".join(f"{column:>26}" for column in columns))
     for name, runs in rows.items():
         cells = []
         for values in zip(*runs, strict=True):
             known = [value for value in values if value == value]  # NaN: does not apply
             low, high = (min(known), max(known)) if known else (0.0, 0.0)
             cells.append(f"{statistics.median(known):9.2f} ({low:.2f}-{high:.2f})" if known else "-")
-        print(f"{name:28}" + "".join(f"{cell:>24}" for cell in cells))
+        print(f"{name:{width}}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
+
+
+def taken() -> list[dict[str, Any]]:
+    """The tables since the last call, with each value that was measured."""
+    tables = _tables.copy()
+    _tables.clear()
+    return tables

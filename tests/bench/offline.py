@@ -13,7 +13,7 @@ from typing import Any
 from server.offline.videos import video
 
 from . import measure
-from .conversion import ROOT
+from .ours import ROOT
 
 KEY = "test-unlimited"
 TEN = [one for one in (f"ten-sec-{number:03}" for number in range(1000)) if video(one).seconds == 10][:10]
@@ -55,7 +55,7 @@ def _once(port_file: Path) -> list[float]:
         process.wait(40)
 
 
-def run(folder: Path, rounds: int) -> None:
+def run(folder: Path, ffmpeg: str, rounds: int) -> None:
     measure.table(
         f"serve --offline, median of {rounds} (smallest-largest)",
         ["listens after, s", "first MP3 after, s", "ten 10 s clips, s"],
