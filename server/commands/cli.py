@@ -21,7 +21,7 @@ from ..printable import printable
 from ..storage.backup import FORMS
 from ..storage.lock import Locked
 from ..storage.restoring import Unwritable
-from . import backup, demo, deploy, doctor, keys, offline_mode, restore, serve, streams, update, version, webhooks
+from . import backup, deploy, doctor, keys, restore, serve, streams, update, version, webhooks
 
 
 def parser() -> argparse.ArgumentParser:
@@ -145,6 +145,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) and not arguments.offline:
             raise ConfigError(f"--{option.replace('_', '-')} goes with --offline")
     if arguments.offline:
+        from . import offline_mode  # the offline YouTube takes memory that a real server can spare
+
         return offline_mode.offline(
             _configured(arguments),
             port_file=arguments.port_file,
@@ -174,6 +176,8 @@ def _configured(arguments: argparse.Namespace) -> Config:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from . import demo  # as above
+
     return demo.run(arguments.output)
 
 

@@ -6,8 +6,6 @@ import io
 import socket
 import sys
 
-import segno
-
 from ..config import Config
 from .serve import is_loopback, url
 
@@ -46,6 +44,8 @@ def address(config: Config) -> tuple[str, str]:
 
 def code(text: str) -> str:
     """The QR code of `text` in half blocks. It brings its margin and colours: any terminal shows dark on light."""
+    import segno  # late: a server draws none
+
     matrix = [list(row) for row in segno.make(text, error=_CORRECTION, micro=False).matrix_iter(border=2)]
     if len(matrix) % 2:
         matrix.append([0] * len(matrix[0]))

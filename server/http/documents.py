@@ -12,16 +12,18 @@ import hashlib
 import html
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from .. import errors
 from ..installation import CONFIG_EXAMPLE
 from .compressed import takes_gzip
 from .html_head import head
 from .pages import STATIC
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 #: The documents, in the order of the links between them.
 NAMES = ("server", "settings", "keeping", "api", "testing", "built-from")
@@ -87,6 +89,8 @@ def _markdown(name: str) -> Document:
 
 @functools.cache
 def _page(name: str) -> Document:
+    from markdown_it import MarkdownIt  # late: many servers never show a document
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(_REMARK.sub("", text_of(name)))
     contents = []

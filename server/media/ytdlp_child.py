@@ -31,6 +31,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from . import lean_ytdlp  # before all of yt-dlp
+
+# isort: split
 import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
@@ -71,6 +74,7 @@ _VERSIONS = {
     "ejs": getattr(yt_dlp.dependencies.yt_dlp_ejs, "version", ""),
     "plugins": plugins.versions(),
 }
+lean_ytdlp.give_back()
 gc.freeze()
 
 
