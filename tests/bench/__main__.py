@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME …] [--rounds N] [--json FILE] [--svg FILE]`: comparisons, side by side in one run.
 
-Without names all of them, which takes ten minutes on two idle cores.
+Without names all of them, which takes some twelve minutes on two idle cores.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from . import api, chart, conversion, measure, memory, offline, saturated, servi
 #: source has made for all of them, ffmpeg's path, and the rounds.
 PARTS: dict[str, tuple[Callable[[Path, str, int], None], int]] = {
     "single": (conversion.single, 3),
-    "short": (conversion.short, 5),
+    "short": (conversion.short, 3),
     "hour": (conversion.hour, 1),
     "saturated": (saturated.run, 1),
     "waiting": (waiting.run, 1),
     "requests": (api.run, 3),
-    "serving": (serving.run, 3),
-    "start": (startup.run, 3),
+    "serving": (serving.run, 2),
+    "start": (startup.run, 2),
     "memory": (memory.run, 1),
     "offline": (offline.run, 3),
 }
