@@ -16,7 +16,8 @@ from .process import LINE_BYTES
 #: Stands for the unknown exit status of a child whose forkserver has ended.
 UNKNOWN_STATUS = 255
 
-_KILL_TIMEOUT = 5.0
+#: Seconds. The forkserver, which says so, has a low priority and may wait for its turn on a busy machine.
+_KILL_TIMEOUT = 30.0
 
 
 class Status:

@@ -10,7 +10,7 @@ import resource
 import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,8 @@ async def test_a_request_that_never_comes_is_not_waited_for(
         for _ in range(3):  # nor do a few more bytes win time
             await asyncio.sleep(0.05)
             writer.write(sent[:1])
-        assert await reader.read() == b""
+        with suppress(ConnectionResetError):  # bytes that it has not read when it closes
+            assert await reader.read() == b""
 
 
 async def test_a_connection_is_kept_alive_for_a_while(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
