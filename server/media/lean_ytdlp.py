@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -29,17 +30,18 @@ def _as_if_missing(*names: str) -> Iterator[None]:
 
 with _as_if_missing("mutagen", "websockets", "charset_normalizer", "chardet"), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # requests would like one of the last two
-    import yt_dlp.extractor.extractors
-    import yt_dlp.globals
+    importlib.import_module("yt_dlp")
 
 
 def _forget_other_sites() -> None:
     """Forget their lazy extractors. Where a yt-dlp has none, nothing changes."""
+    importlib.import_module("yt_dlp.extractor.extractors")
+    extractors = importlib.import_module("yt_dlp.globals").extractors.value
     lazy = sys.modules.get("yt_dlp.extractor.lazy_extractors")
     base = getattr(lazy, "LazyLoadExtractor", None)
     if lazy is None or base is None:
         return
-    lists = [getattr(lazy, "_CLASS_LOOKUP", {}), yt_dlp.globals.extractors.value]
+    lists = [getattr(lazy, "_CLASS_LOOKUP", {}), extractors]
     for name, value in [*vars(lazy).items()]:
         is_site = isinstance(value, type) and issubclass(value, base) and value is not base
         if is_site and ".youtube" not in str(value._module):
@@ -49,7 +51,8 @@ def _forget_other_sites() -> None:
     gc.collect()  # classes are always part of a cycle
 
 
-_forget_other_sites()
+with suppress(ImportError, AttributeError, TypeError):  # a yt-dlp that is made otherwise works, and takes more memory
+    _forget_other_sites()
 
 
 def give_back() -> None:
