@@ -314,7 +314,8 @@ async def test_where_the_system_has_no_descriptor_left_it_is_tried_again(
             os.close(gap)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert set(told) == {f"a connection cannot be accepted: {os.strerror(errno.EMFILE)}"}
+    assert f"a connection cannot be accepted: {os.strerror(errno.EMFILE)}" in told
+    assert all(os.strerror(errno.EMFILE) in one for one in told)  # whoever looked at the folder meanwhile says so, too
     assert len(told) < 20 and not any(record.exc_info for record in caplog.records)
     assert (await api.get("/healthz")).status == 200
     for one in waiting:
