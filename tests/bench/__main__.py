@@ -92,7 +92,8 @@ def _draw(path: Path, table: dict[str, Any]) -> None:
     rows = {}
     for name, runs in table["rows"].items():
         whole, first = (statistics.median(column) for column in list(zip(*runs, strict=True))[:2])
-        rows[name] = whole, None if first != first else first
+        if whole == whole:  # else it failed
+            rows[name] = whole, None if first != first else first
     when = datetime.now(UTC)
     about = f"make bench on {os.cpu_count()} cores, {when:%B %Y}: seconds until the whole MP3 is there (median)"
     chart.draw(path, "A four-minute video to MP3 at 320 kbit/s", rows, about)

@@ -1,8 +1,9 @@
 """gallery-dl-server, a web service around yt-dlp: pip installs it, and with a proxy and an authority it runs offline.
 
 It tells the end of a conversion in its log only, which it may write up to a second late. It starts every conversion at
-once. MeTube, cobalt and ytptube are not among pip's packages; of the others there, ytdl-server needs a PostgreSQL and a
-broker beside it, ytdlp-simple-api fetches programs from the internet, and ytgrab makes no MP3 of constant bitrate.
+once, each in a process that it forks while it has threads, so that now and then one of twenty hangs: then it has no
+figures. MeTube, cobalt and ytptube are not among pip's packages; of the others there, ytdl-server needs a PostgreSQL
+and a broker beside it, ytdlp-simple-api fetches programs from the internet, and ytgrab makes no constant bitrate.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,8 +41,8 @@ utils.CONTAINER = False
 app.main()
 """
 _DONE, _FAILED = "Download process exited successfully", "Download failed"
-#: Seconds until a conversion is given up.
-_TIMEOUT = 600.0
+#: Seconds until conversions are given up.
+_TIMEOUT = 180.0
 
 
 @functools.cache
@@ -65,7 +67,7 @@ def running(folder: Path, youtube: OfflineYouTube, ffmpeg: str) -> Iterator[Peer
     try:
         yield one
     finally:
-        one.process.terminate()
+        os.killpg(one.process.pid, signal.SIGKILL)
         one.process.wait(40)
 
 
@@ -92,12 +94,16 @@ class Peer:
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._url = f"http://127.0.0.1:{port}/gallery-dl"
         self._wait_until_it_answers()
 
     def convert(self, video_ids: Sequence[str]) -> list[float]:
-        """Seconds until its log says that all are made; none for a first byte; seconds of processor; peak in MB."""
+        """Seconds until its log says that all are made; none for a first byte; seconds of processor; peak in MB.
+
+        If it does not make all of them, no figures.
+        """
         before = self._count(_DONE)
         with measure.watched(self.process.pid) as usage:
             started = time.monotonic()
@@ -106,13 +112,15 @@ class Peer:
                 urllib.request.urlopen(f"{self._url}/q", asked, timeout=30).close()
             while self._count(_DONE) < before + len(video_ids):
                 if self._count(_FAILED) or time.monotonic() > started + _TIMEOUT:
-                    raise SystemExit(f"{NAME} failed:\n{self._log.read_text()[-2000:]}")
+                    break
                 time.sleep(0.02)
             wall = time.monotonic() - started
         made = [file for file in self._made.rglob("*") if file.is_file()]  # it names an MP3 as the source was named
-        if len(made) != len(video_ids) or any(file.read_bytes()[:3] != b"ID3" for file in made):
-            raise SystemExit(f"{NAME} did not make {len(video_ids)} MP3s:\n{self._log.read_text()[-2000:]}")
-        shutil.rmtree(self._made)
+        complete = sum(file.read_bytes()[:3] == b"ID3" for file in made)
+        shutil.rmtree(self._made, ignore_errors=True)
+        if complete != len(video_ids) or self._count(_DONE) < before + len(video_ids):
+            print(f"{NAME} made {complete} of {len(video_ids)} in {wall:.0f} s:\n{self._log.read_text()[-500:]}")
+            return [math.nan] * 4
         return [wall, math.nan, usage.cpu, usage.peak]
 
     def _count(self, words: str) -> int:
