@@ -31,7 +31,11 @@ async def update_daily(stamp: Path, busy: Callable[[], bool], update: Callable[[
         while busy() and waited < PATIENCE:
             await asyncio.sleep(LOOK)
             waited += LOOK
-        await asyncio.to_thread(stamp.touch)
+        try:
+            await asyncio.to_thread(stamp.touch)
+        except OSError as error:
+            log.warning("no update: %s cannot be written: %s", stamp, error.strerror)
+            continue
         await update()
 
 

@@ -53,14 +53,22 @@ class Updates:
     async def watch(self, known: State) -> None:
         """Check until cancelled. `known` is the state before yt-dlp was imported."""
         while True:
-            found = await asyncio.to_thread(installed)
-            if await asyncio.to_thread(self._is_in_pieces) or found == known:
-                await asyncio.sleep(INTERVAL)
-                continue
-            await asyncio.sleep(SETTLED)
-            if await asyncio.to_thread(installed) == found:
-                await self._follow(_changed(known, found))
-                known = found
+            try:
+                known = await self._followed(known)
+            except OSError as error:
+                log.warning("what is installed cannot be looked at: %s", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def _followed(self, known: State) -> State:
+        """Follow what has changed since `known`, once it stays. Returns what is known then. Raises OSError."""
+        found = await asyncio.to_thread(installed)
+        if await asyncio.to_thread(self._is_in_pieces) or found == known:
+            return known
+        await asyncio.sleep(SETTLED)
+        if await asyncio.to_thread(installed) != found:
+            return known
+        await self._follow(_changed(known, found))
+        return found
 
     def _is_in_pieces(self) -> bool:
         """Whether an update is still unproven. Reports one that was killed."""

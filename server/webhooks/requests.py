@@ -35,7 +35,12 @@ def ask(folder: Path, ids: Iterable[str]) -> None:
 def take(folder: Path) -> list[str]:
     """The ids that were asked for since the last time."""
     found: list[str] = []
-    for path in sorted(folder.glob(f"{_NAME}*")):
+    try:
+        paths = sorted(folder.glob(f"{_NAME}*"))
+    except OSError as error:
+        log.warning("%s cannot be read: %s", folder, error.strerror)
+        return []
+    for path in paths:
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 found += file.read(_MOST).split()

@@ -39,6 +39,26 @@ async def test_it_waits_for_a_moment_without_conversions_and_notes_when_it_was(t
     task.cancel()
 
 
+async def test_a_stamp_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(daily, "SPREAD", 0.0)
+    stamp = tmp_path / "missing" / "updated"
+    updated = asyncio.Event()
+
+    async def act() -> None:
+        updated.set()
+
+    task = asyncio.create_task(daily.update_daily(stamp, lambda: False, act))
+    async with asyncio.timeout(10):
+        while "cannot be written" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert not updated.is_set()
+        stamp.parent.mkdir()
+        await updated.wait()
+    task.cancel()
+
+
 async def test_a_restart_does_not_bring_the_next_update_forward(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
