@@ -7,12 +7,16 @@ too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+#: The process lacks descriptors or memory now, and nothing is wrong with the file.
+_STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _NAME = "webhooks-retry-"
 #: Bytes of one such file that are read.
@@ -47,6 +51,8 @@ def take(folder: Path) -> list[str]:
             path.unlink()
         except OSError as error:
             log.warning("%s cannot be read or removed: %s", path, error.strerror)
+            if error.errno in _STARVED:
+                continue  # it is there for the next time
             with contextlib.suppress(OSError):
                 path.unlink()
     return found

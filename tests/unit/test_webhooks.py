@@ -230,19 +230,23 @@ def test_requests_of_several_commands_all_arrive_once(tmp_path: Path) -> None:
     requests.ask(tmp_path, ["msg_3"])
     assert sorted(requests.take(tmp_path)) == ["msg_1", "msg_2", "msg_3"]
     assert requests.take(tmp_path) == []
-
-
-def test_a_folder_that_cannot_be_read_now_has_no_requests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    requests.ask(tmp_path, ["msg_1"])
-    with monkeypatch.context() as starved:
-        starved.setattr(Path, "glob", lambda self, pattern: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many")))
-        assert requests.take(tmp_path) == []
-    assert "cannot be read: Too many" in caplog.text
-    assert requests.take(tmp_path) == ["msg_1"]
     assert list(tmp_path.iterdir()) == []
     assert waiting.PER_LANE < waiting.PER_KEY < waiting.IN_ALL
+
+
+@pytest.mark.parametrize("looks", ["glob", "open"])
+def test_requests_that_cannot_be_read_for_want_of_descriptors_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, looks: str
+) -> None:
+    def starved(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many")
+
+    requests.ask(tmp_path, ["msg_1"])
+    with monkeypatch.context() as now:
+        now.setattr(Path, looks, starved)
+        assert requests.take(tmp_path) == []
+    assert "Too many" in caplog.text
+    assert requests.take(tmp_path) == ["msg_1"]
 
 
 async def test_what_other_keys_are_about_to_be_told_takes_no_room(
