@@ -43,7 +43,9 @@ async def convert(request: web.Request) -> web.Response:
     """`POST /convert`"""
     key = admit(request)
     raw = await request_body.read(request)
-    wanted = await request_body.understood(raw, functools.partial(request_body.single, webhook_hosts=hosts(request)))
+    wanted = await request_body.understood(
+        raw, functools.partial(request_body.single, webhook_hosts=webhook_hosts(request))
+    )
     base = base_url(request)
     (conversion,) = await once(request, key, b"convert\0" + raw, lambda: accept(request, key, wanted, base))
     await _wait_if_preferred(request, conversion)
@@ -56,7 +58,7 @@ async def batch_convert(request: web.Request) -> web.Response:
     raw = await request_body.read(request)
     most = request.app[CONFIG].jobs.max_batch
     wanted = await request_body.understood(
-        raw, functools.partial(request_body.batch, most=most, webhook_hosts=hosts(request))
+        raw, functools.partial(request_body.batch, most=most, webhook_hosts=webhook_hosts(request))
     )
     base = base_url(request)
     conversions = await once(request, key, b"batch\0" + raw, lambda: accept(request, key, wanted, base))
@@ -140,7 +142,7 @@ def own_one(request: web.Request, key: Key, conversion_id: str) -> Conversion:
     return conversion
 
 
-def hosts(request: web.Request) -> tuple[str, ...]:
+def webhook_hosts(request: web.Request) -> tuple[str, ...]:
     return request.app[CONFIG].server.webhook_hosts
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from ..jobs import Conversion, Order, Status
 from . import request_body
 from .admission import admit
-from .api import MAX_PAGE, accept, as_list, hosts, once, own_one
+from .api import MAX_PAGE, accept, as_list, once, own_one, webhook_hosts
 from .context import ENGINE
 from .forwarded import base_url
 from .request_options import webhook_url
@@ -23,7 +23,7 @@ async def retry(request: web.Request) -> web.Response:
     raw = await request_body.read(request)
 
     def wanted(fields: dict[str, Any]) -> tuple[list[str], str]:
-        return request_body.conversion_ids(fields, most=MAX_PAGE), webhook_url(fields, hosts(request))
+        return request_body.conversion_ids(fields, most=MAX_PAGE), webhook_url(fields, webhook_hosts(request))
 
     ids, webhook = await request_body.understood(raw, wanted)
     base = base_url(request)

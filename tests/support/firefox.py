@@ -65,6 +65,11 @@ class Firefox:
     async def visit(self, url: str) -> None:
         await self.call("browsingContext.navigate", context=self._tab, url=url, wait="complete")
 
+    async def arrive(self, url: str) -> None:
+        """At our page, whose list is empty; return once it has begun, and nothing moves any more."""
+        await self.visit(url)
+        await self.until("document.querySelector('#empty').checkVisibility()")
+
     async def evaluate(self, expression: str) -> Any:
         """What the expression is worth, as JSON knows it."""
         asked = f"(async () => JSON.stringify(await ({expression}) ?? null))()"

@@ -39,15 +39,10 @@ async def page(server: Server, tmp_path: Path) -> AsyncIterator[Firefox]:
     profile = tmp_path / "profile"
     profile.mkdir()
     async with firefox.started(profile, preferences) as page:
-        await arrive(page, f"{server.url}/#key={KEY}")
+        await page.arrive(f"{server.url}/#key={KEY}")
         yield page
         await page.evaluate("fetch('status?status=completed,failed,cancelled,queued', {method: 'DELETE', headers: "
                             f"{{Authorization: 'Bearer {KEY}'}}}}).then(({{ ok }}) => ok)")  # fmt: skip
-
-
-async def arrive(page: Firefox, url: str) -> None:
-    await page.visit(url)
-    await page.until("document.querySelector('#empty').checkVisibility()")  # the page has begun
 
 
 async def convert(page: Firefox, *video_ids: str) -> None:

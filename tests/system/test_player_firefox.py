@@ -22,8 +22,7 @@ SETTINGS = SLOW
 
 async def test_firefox_jumps_in_what_is_made_too(server: Server, tmp_path: Path) -> None:
     async with firefox.started(tmp_path) as page:
-        await page.visit(f"{server.url}/#key={KEY}")
-        await page.until("document.querySelector('#empty').checkVisibility()")  # the page has begun
+        await page.arrive(f"{server.url}/#key={KEY}")
         await page.click("#links")
         await page.press(f"https://youtu.be/{LONG}")
         await page.click("#convert")
