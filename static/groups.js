@@ -9,6 +9,7 @@ export class Groups {
   #undo;
   #server;
   #chosen;
+  #busy = false;
 
   /**
    * `server`: `removeAll(ids, {leaving})`; `retry(ids)`, which answers the new cards; and `attempt(work)`, which runs `work` and tells
@@ -40,7 +41,7 @@ export class Groups {
 
   /** Cancels at once; undone, those that were cancelled begin again, at the end of the line. */
   #cancel(ids, words) {
-    return this.#server.attempt(async () => {
+    return this.#once(async () => {
       if (!ids.length) return;
       await this.#server.removeAll(ids);
       this.#undo.offer(`${ids.length} ${words}`, {
@@ -51,7 +52,7 @@ export class Groups {
 
   /** Begins again at once; undone, what has not ended by then is cancelled. */
   #retry(ids, { undoable = true } = {}) {
-    return this.#server.attempt(async () => {
+    return this.#once(async () => {
       if (!ids.length) return;
       const fresh = idsOf((await this.#server.retry(ids)).map(({ conversion }) => conversion));
       if (!undoable) return;
@@ -59,6 +60,17 @@ export class Groups {
         undo: () => this.#server.attempt(() => this.#server.removeAll(fresh.filter((id) => this.#isUnfinished(id)))),
       });
     });
+  }
+
+  /** A second click, before the answer to the first, does nothing. */
+  async #once(work) {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      await this.#server.attempt(work);
+    } finally {
+      this.#busy = false;
+    }
   }
 
   async #send(ids, how) {

@@ -47,7 +47,7 @@ def test_all_that_wait_are_cancelled_in_one_request_and_begin_again_in_another(o
     expect(page.locator("summary", has_text="7 waiting")).to_be_visible()
     page.locator("summary", has_text="7 waiting").click()
     made = changes(page)
-    page.get_by_role("button", name="Cancel all that wait").click()
+    page.get_by_role("button", name="Cancel all that wait").dblclick()
     expect(with_status(page, "cancelled")).to_have_count(7)
     expect(with_status(page, "processing")).to_have_count(1)
     assert made == ["DELETE status"]
@@ -69,7 +69,7 @@ def test_all_that_failed_is_tried_again_in_one_request_whatever_it_asked_for(ope
     convert(page, *WAITING[:2])  # takes the slot, so that what is tried again waits
     expect(with_status(page, "processing")).to_have_count(1)
     made = changes(page)
-    page.get_by_role("button", name="Try 2 again").click()
+    page.get_by_role("button", name="Try 2 again").dblclick()
     expect(with_status(page, "failed")).to_have_count(1)
     expect(page.locator(".toast")).to_contain_text("Trying 2 again")
     assert made == ["POST retry"]
