@@ -5,6 +5,7 @@ No line holds a whole key, a whole conversion id or more than a bounded piece of
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from .config import LogConfig
 from .printable import printable
@@ -28,6 +29,8 @@ MAX_WAITING = 10_000
 #: Seconds that a line waits at most for others to be written with it, and how many are written at once.
 BATCH, _PIECE = 0.05, 100
 
+#: What no line shows, though finding it out costs a call for each.
+_UNUSED = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks")
 #: In a text: a request's id, which stays; a key, or who uses a proxy; a conversion's id or any other long token.
 _SECRET = re.compile(
     r"""(?P<stays>\sid=[A-Za-z0-9._-]{1,64})|(?P<before>Bearer\s+|key=)(?P<key>[^\s"',&]+)|"""
@@ -46,17 +49,28 @@ def logging_to_stderr(settings: LogConfig) -> Iterator[None]:
     root.setLevel(settings.level.upper())
     for noisy in ("asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    for unused in ("logThreads", "logProcesses", "logMultiprocessing"):  # none is written, and each costs a call
+    for unused in _UNUSED:
         setattr(logging, unused, False)
     handler.start()
     try:
         yield
     finally:
-        for unused in ("logThreads", "logProcesses", "logMultiprocessing"):
+        for unused in _UNUSED:
             setattr(logging, unused, True)
         root.removeHandler(handler)
         root.setLevel(before)
         handler.close()
+
+
+class CleanRecord(logging.LogRecord):
+    """A record of level `INFO` whose text is written as it is: one short line without secrets.
+
+    `Logger.handle` takes it. It costs a quarter of what `Logger.info` does, for a line that comes with each request.
+    """
+
+    def __init__(self, logger: str, text: str, fields: dict[str, Any]) -> None:
+        super().__init__(logger, logging.INFO, "", 0, text, None, None)
+        self.fields = fields
 
 
 class _BatchHandler(logging.Handler):
@@ -124,24 +138,38 @@ class _BatchHandler(logging.Handler):
                 self._stream.flush()
 
 
-class _TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def message(self, record: logging.LogRecord) -> str:
+        return str(record.msg) if isinstance(record, CleanRecord) else clean(super().format(record))
+
+
+class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         # Indented, so that nothing within a message looks like a line of its own.
-        message = clean(super().format(record)).replace("\n", "\n    ")
-        return f"{moment[:-6]}Z {record.levelname.lower():7} {message}"
+        message = self.message(record).replace("\n", "\n    ")
+        return f"{_moment(record)}Z {record.levelname.lower():7} {message}"
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_moment(record)}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": clean(super().format(record)),
+            "message": self.message(record),
             **getattr(record, "fields", {}),
         }
         return json.dumps(fields, ensure_ascii=False)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    """When it was made (RFC 3339, UTC), to the millisecond, without the zone."""
+    return f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03}"
+
+
+@functools.lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def clean(text: str) -> str:

@@ -6,6 +6,7 @@ what is not known is left out together with the separator beside it.
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
@@ -58,6 +59,7 @@ class _Alternative:
     fields: tuple[str, ...]
 
 
+@functools.lru_cache(maxsize=16)
 def parse(template: str) -> tuple[_Alternative, ...]:
     """The alternatives of `template`. Raises ValueError, which says what was expected."""
     return tuple(_alternative(part.strip()) for part in template.split("|"))

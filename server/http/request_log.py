@@ -8,7 +8,7 @@ import time
 
 from aiohttp import web
 
-from ..logs import clean
+from ..logs import CleanRecord, clean
 from .context import KEY_NAME, REQUEST_ID
 from .forwarded import client
 
@@ -31,21 +31,19 @@ class RequestLog:
             return
         if (status >= 400 or KEY_NAME not in request) and self._too_many():
             return
-        request_id = request.get(REQUEST_ID, "")
+        method, ms = request.method[:10], seconds * 1000
+        request_id, key, address = request.get(REQUEST_ID, ""), request.get(KEY_NAME), _address(client(request))
+        text = f"{method} {route} {status} {ms:.1f} ms {address} {_name(key) if key else '-'} id={request_id}"
         fields = {
             "request_id": request_id,
-            "method": request.method[:10],
+            "method": method,
             "route": route,
             "status": status,
-            "ms": round(seconds * 1000, 1),
-            "client": _shown(client(request)),
-            "key": request.get(KEY_NAME),
+            "ms": round(ms, 1),
+            "client": address,
+            "key": key,
         }
-        log.info(
-            "%s %s %d %.1f ms %s %s id=%s",
-            fields["method"], route, status, seconds * 1000, fields["client"], fields["key"] or "-", request_id,
-            extra={"fields": fields},
-        )  # fmt: skip
+        log.handle(CleanRecord(log.name, text, fields))
 
     def _too_many(self) -> bool:
         now = int(time.monotonic())
@@ -58,7 +56,11 @@ class RequestLog:
         return self._unkeyed > UNKEYED_PER_SECOND
 
 
+#: Of a key's name.
+_name = functools.lru_cache(maxsize=1024)(clean)
+
+
 @functools.lru_cache(maxsize=1024)
-def _shown(client: str) -> str:
+def _address(client: str) -> str:
     """A trusted proxy may pass on anything. An address has no blanks, so that none looks like the id."""
     return clean("".join(client.split()))

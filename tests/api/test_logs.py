@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from conftest import StartApi
@@ -17,7 +18,7 @@ from server import logs
 from server.access.keys import Key
 from server.config import LimitsConfig, LogConfig, ServerConfig
 from server.http.request_log import UNKEYED_PER_SECOND
-from server.logs import MAX_LINE, logging_to_stderr
+from server.logs import MAX_LINE, CleanRecord, logging_to_stderr
 
 log = logging.getLogger("test.logs")
 UUID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
@@ -45,6 +46,23 @@ def test_a_line_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(line)
     assert found["message"] == 'a "quoted"\nmessage' and found["status"] == 200
     assert (found["level"], found["logger"]) == ("debug", "test.logs") and found["time"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_that_is_clean_is_written_as_it_is_and_once_a_second(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    with logging_to_stderr(LogConfig(format=form)):
+        for _ in range(3):
+            log.handle(CleanRecord(log.name, "GET /metrics 200 50 % -", {"status": 200}))
+    first, count = written(capsys)
+    if form == "text":
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info    GET /metrics 200 50 % -", first)
+    else:
+        found = json.loads(first)
+        assert datetime.fromisoformat(found.pop("time")).tzinfo == UTC
+        assert found == {"level": "info", "logger": log.name, "message": "GET /metrics 200 50 % -", "status": 200}
+    assert "GET /metrics 200 50 % - … (repeated 2 times)" in count
 
 
 def test_levels_below_the_configured_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
