@@ -138,7 +138,7 @@ class Encoding:
 
     def _explained(self, failure: errors.JobError) -> errors.JobError:
         """The error for a failed encoding. A source that breaks off cannot be encoded to its end."""
-        if isinstance(failure, errors.EncodeFailed) and self._written:
+        if isinstance(failure, errors.EncodeFailed) and not isinstance(failure, ffmpeg.Interrupted) and self._written:
             return _caused(errors.Truncated(), failure.__cause__)
         return failure
 

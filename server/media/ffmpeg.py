@@ -27,6 +27,8 @@ _OLDEST = 7
 #: Seconds that it may take to answer at start, and later: a busy machine or a slow disk needs long to load it.
 _START_TIMEOUT, _ASK_TIMEOUT = 120.0, 20.0
 _MOST_KBPS = 320
+#: Its status when it ended early because of a signal that it heeds, such as SIGTERM.
+_SIGNALLED = 255
 #: Bytes of a file that are not audio, at most: its cover and its texts.
 _ROOM_FOR_TAG = 64 << 20
 #: The layouts whose channels are all mixed by name when nobody says how many there are.
@@ -215,6 +217,13 @@ def _format(sample_rate: int | None) -> str:
     return f"aformat=sample_rates={rates}:channel_layouts=stereo"
 
 
+class Interrupted(errors.EncodeFailed):
+    """A signal ended ffmpeg: somebody's, the system's for want of memory, or its own crash. The sound may be whole."""
+
+    text = "The encoder was ended before it was done. Try again."
+    owner = "this machine may lack memory; the system's log says what it killed."
+
+
 @dataclass(frozen=True)
 class Progress:
     """How much is encoded: `size` in bytes, and the end of the last sound in `seconds`."""
@@ -255,13 +264,13 @@ class Encoder:
                 yield self.encoded
 
     async def finish(self) -> None:
-        """Returns once the file is whole. Raises DiskFull or EncodeFailed."""
+        """Returns once the file is whole. Raises DiskFull, Interrupted or EncodeFailed."""
         status = await self._child.wait()
         if "No space left on device" in self._child.stderr or "Disk quota exceeded" in self._child.stderr:
             raise errors.DiskFull()
         if status:
             cause = process.ChildFailed(f"ffmpeg ended with {status}", returncode=status, stderr=self._child.stderr)
-            raise errors.EncodeFailed() from cause
+            raise (Interrupted() if status < 0 or status == _SIGNALLED else errors.EncodeFailed()) from cause
 
 
 @asynccontextmanager

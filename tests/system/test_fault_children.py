@@ -117,6 +117,21 @@ def test_killed_from_outside_it_is_tried_once_more_and_then_fails(server: Server
     assert made_of(server, SLOW) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize("options", [{}, {"loudness": -14}], ids=["encoding", "measuring"])
+def test_an_encoder_that_is_ended_in_mid_work_is_no_fault_of_the_source(
+    server: ServerProcess, number: signal.Signals, options: dict[str, Any]
+) -> None:
+    conversion, victim = server.convert(SLOW, **options), None
+    for _ in range(2):
+        victim = a_victim(server, "ffmpeg", after=victim.pid if victim else 0)
+        if not options:
+            until(lambda: any(part.stat().st_size > 50_000 for part in server.downloads.glob(".staging/*/audio.part")))
+        os.kill(victim.pid, number)
+    error = server.finished(conversion)["error"]
+    assert error["code"] == "ENCODE_FAILED" and "The encoder was ended" in error["message"], error
+
+
 @pytest.mark.parametrize("tool", ["yt-dlp", "ffmpeg"])
 def test_killed_once_the_second_attempt_is_whole(server: ServerProcess, tool: str) -> None:
     conversion = server.convert(SLOW)
