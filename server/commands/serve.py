@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from .. import memory
 from ..access import key_file
 from ..access.keys import AUTOMATIC, Key, Keys, environment_key, environment_secret
 from ..app import Route, create_app
@@ -93,6 +94,7 @@ async def until_stopped(
     async with _port_in(port_file, server.port), _supervised(server, configured) as supervisor:
         print(text, flush=True)
         _report(server.app[READINESS].versions)
+        await asyncio.to_thread(memory.give_back)  # what only the start needed
         await stop.wait()
         supervisor.tell("STOPPING=1")
         engine, grace = server.app[ENGINE], server.app[CONFIG].server.shutdown_grace

@@ -1,25 +1,24 @@
 """What a child that handles a video may use: limits of the system, and the files that it needs.
 
 A video that takes over yt-dlp or ffmpeg finds neither the keys, the state nor other people's audio, and ffmpeg no
-network. Files and network are Landlock's work, which Linux has; see `landlock.py`. The limits are POSIX's.
+network. `sandbox.py` holds the child to it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import re
-import resource
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..installation import CHECKOUT
-from . import landlock
 
 #: Where systems keep programs, libraries and their settings, except for what a server could keep below /etc.
 _SYSTEM = (
@@ -45,13 +44,11 @@ YTDLP_MEMORY = 2048 * _MIB
 TOOL_MEMORY = 512 * _MIB
 #: Bytes of a file that yt-dlp writes: a thumbnail, cookies, or its cache. The audio goes through a pipe.
 YTDLP_FILE = 256 * _MIB
-#: Processes and threads of the server's user in all, its own included. It ends a fork bomb and nothing else.
-_PROCESSES = 8192
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What a child may use. `read` and `write` are paths; sizes are in bytes."""
+    """What a child may use; the fields are the arguments of `sandbox.enter`."""
 
     memory: int
     file_size: int
@@ -60,7 +57,6 @@ class Confinement:
     write: tuple[str, ...] = ()
     network: bool = False
     sandbox: bool = True
-    """Whether Landlock holds files and network to it."""
 
     def with_folder(self, folder: Path) -> Confinement:
         """The same, and `folder` to write in."""
@@ -70,28 +66,10 @@ class Confinement:
         """The same, and `file` to read."""
         return replace(self, read=(*self.read, os.fspath(file)))
 
-    def enter(self) -> None:
-        """Hold this process to it, once and for all. Call before it has other threads. Raises OSError."""
-        for kind, limit in (
-            (resource.RLIMIT_DATA, self.memory),
-            (resource.RLIMIT_FSIZE, self.file_size),
-            (resource.RLIMIT_NOFILE, self.descriptors),
-            (resource.RLIMIT_NPROC, _PROCESSES),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            _limit(kind, limit)
-        landlock.no_new_privileges()
-        if self.sandbox and landlock.version():
-            landlock.restrict(read=self.read, write=self.write, network=self.network)
-
-
-def _limit(kind: int, limit: int) -> None:
-    """Lower a limit; one that is lower already stays."""
-    _, hard = resource.getrlimit(kind)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    with suppress(ValueError, OSError):  # macOS has limits that cannot be set
-        resource.setrlimit(kind, (limit, limit))
+    @property
+    def rules(self) -> tuple[Any, ...]:
+        """The arguments of `sandbox.enter`."""
+        return dataclasses.astuple(self)
 
 
 def of_tool(program: str, *, file_size: int, memory: int = TOOL_MEMORY, sandbox: bool = True) -> Confinement:
@@ -165,8 +143,3 @@ def _named_in(arguments: Sequence[str]) -> list[str]:
     if any(argument.startswith("--cookies-from-browser") for argument in arguments):
         paths.append(os.path.expanduser("~"))  # noqa: PTH111
     return [path for path in paths if path.startswith("/") and path != "/"]
-
-
-def use_as_temporary(folder: Path) -> None:
-    """Let this process and what it starts put temporary files there: /tmp is not theirs."""
-    os.environ["TMPDIR"] = tempfile.tempdir = os.fspath(folder)

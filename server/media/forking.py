@@ -267,7 +267,7 @@ async def fork(
     """
 
     async def make(server: ForkServer) -> Forked:
-        return await _fork(server, (confinement, module, function, args))
+        return await _fork(server, (confinement and confinement.rules, module, function, args))
 
     forked = await completion.started(make(source) if source else _current.start(make), Forked.end)
     try:

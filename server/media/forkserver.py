@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import struct
-import traceback
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -44,7 +44,7 @@ def main(descriptor: int, module: str, child: str) -> None:
         landlock.version()  # asked once, before the children need it
     except BaseException:  # also SystemExit: the server must learn of every failure
         with suppress(OSError):
-            control.sendall(FAILED + traceback.format_exc()[-4000:].encode(errors="replace"))
+            control.sendall(FAILED + _traceback()[-4000:].encode(errors="replace"))
         return
     with suppress(ConnectionError):  # the server died
         control.sendall(READY)
@@ -104,7 +104,7 @@ class _Forking:
                 os.close(descriptor)
             self._become(work, *own)
         except BaseException:
-            traceback.print_exc()
+            sys.stderr.write(_traceback())
         finally:
             os._exit(1)
 
@@ -121,3 +121,9 @@ class _Forking:
 def _tell(descriptor: int, number: int) -> None:
     with suppress(BrokenPipeError):  # the server no longer waits for it
         os.write(descriptor, WORD.pack(number))
+
+
+def _traceback() -> str:
+    import traceback  # here, since whatever a forkserver imports takes memory for as long as the server runs
+
+    return traceback.format_exc()

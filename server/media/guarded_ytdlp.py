@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from yt_dlp.networking import Request
 from yt_dlp.networking.exceptions import HTTPError, RequestError
 from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
-from . import confinement, source_hosts
+from . import source_hosts
 from .renewals import Renewals
 
 #: Requests until a chain of redirects is given up.
@@ -58,10 +59,15 @@ class GuardedYtdlp(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp is untyped
 def settle(rules: Mapping[str, Any]) -> None:
     """Take on the `environment` and the `folder` of `rules`."""
     os.environ.update(rules["environment"])
-    confinement.use_as_temporary(Path(rules["folder"]))
+    use_as_temporary(Path(rules["folder"]))
     if bundle := rules["environment"].get("SSL_CERT_FILE"):
         _trust(bundle)
     os.chdir(rules["folder"])
+
+
+def use_as_temporary(folder: Path) -> None:
+    """Let this process and what it starts put temporary files there: /tmp is not theirs."""
+    os.environ["TMPDIR"] = tempfile.tempdir = os.fspath(folder)
 
 
 def hosts_of(options: Mapping[str, Any], *, with_plugins: bool) -> source_hosts.Hosts:

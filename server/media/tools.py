@@ -46,7 +46,7 @@ async def spawn(
     async def make(server: ForkServer) -> Tool:
         output, stdout = Pipe(duplex=False)
         words, stderr = Pipe(duplex=False)
-        work = [*argv], environment.for_tools(), group or 0, confinement, stdin is not None
+        work = [*argv], environment.for_tools(), group or 0, confinement.rules, stdin is not None
         try:
             pid, status = await server.start(work, (stdout, stderr), (*([] if stdin is None else [stdin]), *passed))
         except BaseException:

@@ -10,7 +10,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from .confinement import Confinement
+from . import sandbox
 from .forkserver import NICENESS
 
 
@@ -25,9 +25,9 @@ def become(work: int, watched: int, events: int, stdout: int) -> None:
     os.close(null)
     os.close(stdout)
     with os.fdopen(work, "rb") as file:
-        confinement, module, function, args = pickle.load(file)  # noqa: S301  # the server wrote it
-    if isinstance(confinement, Confinement):
-        confinement.enter()  # before there is another thread, which it would not hold
+        rules, module, function, args = pickle.load(file)  # noqa: S301  # the server wrote it
+    if rules:
+        sandbox.enter(*rules)  # before there is another thread, which it would not hold
     threading.Thread(target=_die_with_the_server, args=(watched,), name="watch the server", daemon=True).start()
     speaking = Connection(events, readable=False)
     getattr(importlib.import_module(module), function)(speaking, *args)

@@ -31,15 +31,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from . import lean_ytdlp  # before all of yt-dlp
+from . import lean_ytdlp as lean_ytdlp  # before all of yt-dlp
 
 # isort: split
 import yt_dlp
 import yt_dlp.extractor.youtube  # what every run needs, imported once for all of them
 from yt_dlp.postprocessor.common import PostProcessor
 
+from .. import memory
 from . import (
-    confinement,
     description,
     download,
     formats,
@@ -74,7 +74,7 @@ _VERSIONS = {
     "ejs": getattr(yt_dlp.dependencies.yt_dlp_ejs, "version", ""),
     "plugins": plugins.versions(),
 }
-lean_ytdlp.give_back()
+memory.give_back()
 gc.freeze()
 
 
@@ -223,7 +223,7 @@ def check(events: Connection, base: Sequence[str], own: Sequence[str], allowed: 
     No value of an option is repeated, since it may be a password. The server runs this before it listens, which also
     warms the forkserver.
     """
-    confinement.use_as_temporary(folder)
+    guarded_ytdlp.use_as_temporary(folder)
     report: dict[str, Any] = {"event": "checked", "problem": "", "changed": []}
     report |= {"versions": {**_VERSIONS, "runtime": _runtime()}, "plugin_errors": _PLUGIN_ERRORS[-4000:]}
     known = yt_dlp.options.create_parser()

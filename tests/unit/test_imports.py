@@ -24,6 +24,7 @@ VOCABULARY = {
     "stored": set(),
     "clip": {"stored"},
     "levels": set(),
+    "memory": set(),
     "jobs": {"clip", "errors", "stored"},
     "filesystems": set(),
     "gate": {"errors", "jobs"},
