@@ -1,4 +1,4 @@
-"""Imports yt-dlp without what no run here needs, which saves some 15 MB for as long as the server runs.
+"""Imports yt-dlp without what no run here needs, which saves some 13 MB for as long as the server runs.
 
 yt-dlp describes some 1,800 sites; only YouTube's extractors are ever asked (`--use-extractors`). It imports libraries
 for tags, for WebSockets, for guessing encodings and for encryption if they are installed; tags are written in `id3.py`,
@@ -8,9 +8,9 @@ all of yt-dlp. The server never imports this.
 
 from __future__ import annotations
 
-import importlib.util
+import gc
+import importlib
 import sys
-import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,20 +30,28 @@ def _as_if_missing(*names: str) -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _describe_only_youtube() -> None:
-    """Put YouTube's extractors in the place of the descriptions of all sites, where this yt-dlp has such."""
-    name = "yt_dlp.extractor.lazy_extractors"
-    if importlib.util.find_spec(name) is None:
-        return
-    found = vars(importlib.import_module("yt_dlp.extractor.youtube"))
-    lookup = {one: found[one] for one in sorted(found) if one.endswith("IE")}
-    if lookup:
-        lazy = sys.modules[name] = types.ModuleType(name)
-        lazy.__dict__["_CLASS_LOOKUP"] = lookup
-
-
 with _as_if_missing(*_UNUSED), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # requests would like one that guesses encodings
     importlib.import_module("yt_dlp")
-    with suppress(ImportError):  # a yt-dlp that is made otherwise works, and takes more memory
-        _describe_only_youtube()
+
+
+def _forget_other_sites() -> None:
+    """Forget their lazy extractors. Where a yt-dlp has none, nothing changes."""
+    importlib.import_module("yt_dlp.extractor.extractors")
+    extractors = importlib.import_module("yt_dlp.globals").extractors.value
+    lazy = sys.modules.get("yt_dlp.extractor.lazy_extractors")
+    base = getattr(lazy, "LazyLoadExtractor", None)
+    if lazy is None or base is None:
+        return
+    lists = [getattr(lazy, "_CLASS_LOOKUP", {}), extractors]
+    for name, value in [*vars(lazy).items()]:
+        is_site = isinstance(value, type) and issubclass(value, base) and value is not base
+        if is_site and ".youtube" not in str(value._module):
+            delattr(lazy, name)
+            for known in lists:
+                known.pop(name, None)
+    gc.collect()  # classes are always part of a cycle
+
+
+with suppress(ImportError, AttributeError, TypeError):  # a yt-dlp that is made otherwise works, and takes more memory
+    _forget_other_sites()

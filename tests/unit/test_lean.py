@@ -12,7 +12,7 @@ import json, sys
 from server.media import ytdlp_child
 import yt_dlp.globals
 hidden = [name for name in ("mutagen", "websockets", "charset_normalizer", "Cryptodome") if name in sys.modules]
-modules = [ie.__module__ for ie in yt_dlp.globals.extractors.value.values()]
+modules = [ie._module for ie in yt_dlp.globals.extractors.value.values()]
 import mutagen, Cryptodome.Cipher.AES
 print(json.dumps([hidden, sorted(one for one in modules if ".youtube" not in one), len(modules) > 5]))
 """
