@@ -92,22 +92,26 @@ def printed(server: ServerProcess, folder: Path, language: str, operation_id: st
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_converts(server: ServerProcess, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "convert")
     assert f"http://127.0.0.1:{server.port}/static/downloads/" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_converts_many(server: ServerProcess, tmp_path: Path, language: str) -> None:
     assert printed(server, tmp_path, language, "batchConvert").count("/static/downloads/") >= 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_lists_a_playlist(server: ServerProcess, tmp_path: Path, language: str) -> None:
     assert printed(server, tmp_path, language, "playlist").count("watch?v=") >= 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_waits_for_the_end(server: ServerProcess, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "status", server.convert(f"wait{language[:7]:-<7}"))
@@ -115,12 +119,14 @@ def test_the_example_waits_for_the_end(server: ServerProcess, tmp_path: Path, la
     assert "100" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_lists(server: ServerProcess, made: str, tmp_path: Path, language: str) -> None:
     title = server.status(made)["title"]
     assert title in printed(server, tmp_path, language, "list")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_cancels(server: ServerProcess, tmp_path: Path, language: str) -> None:
     conversion_id = server.convert(LONG)
@@ -128,6 +134,7 @@ def test_the_example_cancels(server: ServerProcess, tmp_path: Path, language: st
     assert server.status(conversion_id)["status"] == "cancelled"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_clears_many(server: ServerProcess, tmp_path: Path, language: str) -> None:
     failed = server.convert("x-private--")
@@ -137,12 +144,14 @@ def test_the_example_clears_many(server: ServerProcess, tmp_path: Path, language
     assert server.request("GET", f"/status/{failed}").status == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_follows_one_conversion_to_its_end(server: ServerProcess, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "conversionEvents", server.convert(f"seen{language[:7]:-<7}"))
     assert "completed" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_follows_all_conversions(server: ServerProcess, tmp_path: Path, language: str) -> None:
     source = filled_in(server, example("events", language), "")
@@ -167,6 +176,7 @@ def test_the_example_follows_all_conversions(server: ServerProcess, tmp_path: Pa
         server.request("DELETE", f"/status/{conversion_id}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_downloads(server: ServerProcess, made: str, tmp_path: Path, language: str) -> None:
     output = printed(server, tmp_path, language, "download", made)

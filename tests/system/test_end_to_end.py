@@ -153,6 +153,7 @@ def test_the_tags_are_id3v23_with_a_square_front_cover(server: ServerProcess) ->
     assert thumbnail.content == picture.data and thumbnail.headers["Content-Type"] == "image/jpeg"
 
 
+@pytest.mark.long
 def test_low_mono_sources_become_full_stereo_at_their_loudness(
     server: ServerProcess, ended: dict[str, dict[str, Any]]
 ) -> None:
@@ -176,6 +177,7 @@ def loudness(said: str) -> float:
 # ---- every reserved video
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("video_id", FAILURES)
 def test_a_failure_of_the_source_gets_its_code(ended: dict[str, dict[str, Any]], url: str, video_id: str) -> None:
     done = ended[video_id]
@@ -186,6 +188,7 @@ def test_a_failure_of_the_source_gets_its_code(ended: dict[str, dict[str, Any]],
     assert (link.status_code, link.json()["error"]["code"]) == (404, RESERVED[video_id].outcome)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("video_id", SUCCESSES)
 def test_a_success_of_note_is_whole(ended: dict[str, dict[str, Any]], server: ServerProcess, video_id: str) -> None:
     done = ended[video_id]
@@ -196,11 +199,13 @@ def test_a_success_of_note_is_whole(ended: dict[str, dict[str, Any]], server: Se
     decoded(content)
 
 
+@pytest.mark.long
 def test_a_failing_thumbnail_fails_nothing(ended: dict[str, dict[str, Any]]) -> None:
     for video_id in ("x-no-thumb-", "x-thumbhang", "x-thumbjunk"):
         assert (ended[video_id]["status"], ended[video_id]["thumbnail_url"]) == ("completed", None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("video_id", "title"),
     [("x-scripts--", SCRIPTS_TITLE), ("x-longtitle", LONG_TITLE), ("x-badtitle-", HOSTILE_TITLE)],
@@ -238,6 +243,7 @@ def test_ten_readers_hear_one_conversion_while_it_is_made(server: ServerProcess,
     assert {hashlib.sha256(content).digest() for content in reads} == {hashlib.sha256(finished).digest()}
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_harms_nobody(server: ServerProcess, url: str) -> None:
     conversion_id = server.convert("x-slow-----", "low")
     with requests.get(f"{url}/static/downloads/{conversion_id}.mp3", stream=True, timeout=60) as answer:
@@ -247,6 +253,7 @@ def test_a_reader_that_leaves_harms_nobody(server: ServerProcess, url: str) -> N
     assert len(server.download(conversion_id)) == done["file_size"]
 
 
+@pytest.mark.long
 def test_a_failure_in_the_middle_cuts_the_readers_off(server: ServerProcess, url: str) -> None:
     conversion_id = server.convert("x-stalled--", "low")
     received = b""
@@ -273,6 +280,7 @@ def test_twenty_requests_for_one_video_are_one_piece_of_work(server: ServerProce
     assert len(list(server.downloads.glob("twenty-same-*.mp3"))) == 1
 
 
+@pytest.mark.long
 def test_a_title_in_every_script_is_whole_in_the_tags(ended: dict[str, dict[str, Any]], server: ServerProcess) -> None:
     done = ended["x-scripts--"]
     assert done["title"] == SCRIPTS_TITLE

@@ -163,6 +163,7 @@ async def test_fifty_links_on_a_blocked_address_cost_a_handful_of_requests(tmp_p
     assert len(asked) <= 1 + 5
 
 
+@pytest.mark.long
 async def test_once_youtube_opens_again_all_is_done_without_a_touch(tmp_path: Path, asked: list[str]) -> None:
     async with (
         pushing_back(tmp_path / "youtube", block_after=4, block_seconds=3) as youtube,
@@ -176,6 +177,7 @@ async def test_once_youtube_opens_again_all_is_done_without_a_touch(tmp_path: Pa
     assert len(asked) <= 10 + 2 * 6, "of two blocks, each costs those in the two slots and some trials"
 
 
+@pytest.mark.long
 async def test_what_waits_too_long_fails_with_the_exits_reason(tmp_path: Path) -> None:
     async with (
         pushing_back(tmp_path / "youtube", block_after=1, block_seconds=3600) as youtube,

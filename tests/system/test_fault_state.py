@@ -121,7 +121,9 @@ def test_where_it_cannot_be_written_anew_new_work_is_refused_and_readyz_says_so(
     assert server.status(done)["status"] == "completed", "what is there is still served"
     assert server.request("DELETE", f"/status/{done}").status == 200, "and can be removed"
     state(server).unlink()
-    shutil.copytree(server.folder / "elsewhere", state(server), ignore=shutil.ignore_patterns("ytmp3d.db*"))
+    shutil.copytree(
+        server.folder / "elsewhere", state(server), ignore=shutil.ignore_patterns("ytmp3d.db*"), dirs_exist_ok=True
+    )  # the server may have made it again already
     accepted: Any = until(lambda: (answer := post(server, "accepted-01")).status == 200 and answer, what="it recovers")
     until(lambda: server.request("GET", "/readyz").status == 200, what="it is ready again")
     server.kill()

@@ -169,6 +169,7 @@ def heard(path: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("video_id", MESSAGES)
 def test_yt_dlp_says_of_a_reserved_failure_what_is_recorded(video_id: str, attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts[video_id]
@@ -177,6 +178,7 @@ def test_yt_dlp_says_of_a_reserved_failure_what_is_recorded(video_id: str, attem
     assert attempt["file"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "entry", [entry for entry in RECORDED.values() if entry.outcome == "completed"], ids=lambda entry: entry.video_id
 )
@@ -188,6 +190,7 @@ def test_a_reserved_success_downloads_whole(entry: Reserved, attempts: dict[str,
     assert attempt["duration"] == video(entry.video_id).seconds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("video_id", ORDINARY)
 def test_any_id_gives_a_tagged_clip_of_5_to_20_seconds(video_id: str, attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts[video_id]
@@ -199,6 +202,7 @@ def test_any_id_gives_a_tagged_clip_of_5_to_20_seconds(video_id: str, attempts: 
     assert attempt["upload_date"] == described.uploaded.strftime("%Y%m%d")
 
 
+@pytest.mark.long
 def test_an_ordinary_video_costs_a_page_and_no_javascript(attempts: dict[str, list[Attempt]]) -> None:
     """Which players' APIs are asked beside is yt-dlp's to choose, and changes with its version."""
     [attempt] = attempts["dQw4w9WgXcQ"]
@@ -209,6 +213,7 @@ def test_an_ordinary_video_costs_a_page_and_no_javascript(attempts: dict[str, li
     assert players and all(re.fullmatch(r"Downloading [\w ]+ player API JSON", line) for line in players)
 
 
+@pytest.mark.long
 def test_the_javascript_challenges_are_solved_by_the_runtime(attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts["x-js-------"]
 
@@ -216,6 +221,7 @@ def test_the_javascript_challenges_are_solved_by_the_runtime(attempts: dict[str,
     assert attempt["file"]
 
 
+@pytest.mark.long
 def test_a_first_attempt_is_forbidden_and_the_second_succeeds(attempts: dict[str, list[Attempt]]) -> None:
     first, second = attempts[TWICE]
 
@@ -223,6 +229,7 @@ def test_a_first_attempt_is_forbidden_and_the_second_succeeds(attempts: dict[str
     assert second["file"]
 
 
+@pytest.mark.long
 def test_a_dropped_connection_is_resumed(attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts["x-drop-----"]
 
@@ -230,6 +237,7 @@ def test_a_dropped_connection_is_resumed(attempts: dict[str, list[Attempt]]) -> 
     assert attempt["file"]
 
 
+@pytest.mark.long
 def test_a_truncated_source_has_less_than_it_says(attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts["x-truncated"]
 
@@ -237,6 +245,7 @@ def test_a_truncated_source_has_less_than_it_says(attempts: dict[str, list[Attem
     assert heard(attempt["file"]) == pytest.approx(12, abs=0.1)
 
 
+@pytest.mark.long
 def test_garbage_is_downloaded_and_not_decoded(attempts: dict[str, list[Attempt]]) -> None:
     [attempt] = attempts["x-garbage--"]
 
@@ -252,12 +261,14 @@ RATES = {
 }
 
 
+@pytest.mark.long
 def test_sources_have_the_codec_and_rate_they_are_reserved_for(attempts: dict[str, list[Attempt]]) -> None:
     found = {video_id: (attempts[video_id][0]["acodec"], attempts[video_id][0]["asr"]) for video_id in RATES}
 
     assert found == RATES
 
 
+@pytest.mark.long
 def test_titles_arrive_as_reserved(attempts: dict[str, list[Attempt]]) -> None:
     for video_id in ("x-scripts--", "x-longtitle", "x-badtitle-", "x-twin-one-", "x-twin-two-"):
         assert attempts[video_id][0]["title"] == RESERVED[video_id].title

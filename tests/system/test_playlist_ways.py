@@ -147,6 +147,7 @@ async def test_a_machine_without_room_for_a_child_says_not_now(ways: Ways, monke
     assert lookout.exits.is_open(lookout.exits.all[0])
 
 
+@pytest.mark.long
 async def test_what_came_in_time_is_listed_and_said_to_be_a_part(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
     has_stalled = asyncio.Event()
 

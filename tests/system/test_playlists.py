@@ -39,6 +39,7 @@ def ids(found: Any) -> list[str]:
     return [one["video_id"] for one in found["videos"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", RESERVED_LISTS.values(), ids=lambda one: one.list_id)
 def test_each_reserved_list_is_answered_as_it_says(server: ServerProcess, entry: Any) -> None:
     answer = asked(server, entry.url, 150)

@@ -97,6 +97,7 @@ def test_a_locale_without_unicode_ends_no_command(folder: Path) -> None:
     assert "Traceback" not in errors and output.startswith("usage")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("streams", [">&- 2>&- <&-", "> >(true) 2> >(true)"], ids=["closed", "read by nobody"])
 def test_a_server_goes_on_without_them(tmp_path: Path, streams: str) -> None:
     server = ServerProcess(tmp_path / "server")

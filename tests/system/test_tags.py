@@ -175,6 +175,7 @@ def locale(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"LC_ALL": name, "LANG": name, "LOCPATH": str(made.parent)}
 
 
+@pytest.mark.long
 def test_the_locale_is_of_no_account(new_server: NewServer, locale: dict[str, str]) -> None:
     server = new_server(**AS_IT_IS, **locale)
     server.start()
