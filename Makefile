@@ -14,7 +14,7 @@ run: .venv/runtime
 test: .venv/tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not long'
 
-# What takes too long for every change: faults, attacks, updates, an hour of audio, the browser.
+# What takes too long for every change: faults, attacks, updates, an hour of audio, the browser, every reserved video.
 test-long: .venv/tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
 

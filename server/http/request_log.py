@@ -56,7 +56,7 @@ class RequestLog:
         return self._unkeyed > UNKEYED_PER_SECOND
 
 
-#: Of a key's name.
+#: A key's name as a line shows it.
 _name = functools.lru_cache(maxsize=1024)(clean)
 
 

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+#: Libraries that yt-dlp would import.
 _UNUSED = ("mutagen", "websockets", "charset_normalizer", "chardet", "Cryptodome", "Crypto")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from support.serverprocess import ServerProcess, until
 
+pytestmark = pytest.mark.long
+
 #: Refusals after which another attempt at once would only make it worse.
 PUSHED_BACK = (
     *("x-bot------", "x-captcha--", "x-sign-in--", "x-reload---", "x-ip-block-", "x-shut-out-", "x-try-later"),
@@ -47,7 +49,6 @@ def refused(server: ServerProcess) -> dict[str, dict[str, Any]]:
     return {video_id: server.finished(conversion) for video_id, conversion in conversions.items()}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("video_id", PUSHED_BACK)
 def test_a_source_that_pushes_back_is_asked_once(
     server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
@@ -57,7 +58,6 @@ def test_a_source_that_pushes_back_is_asked_once(
     assert not re.search(f"job {video_id} 128 .*trying again", server.log)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("video_id", WORDS)
 def test_the_message_says_why_and_what_the_owner_can_do(refused: dict[str, dict[str, Any]], video_id: str) -> None:
     message = refused[video_id]["error"]["message"]
@@ -72,7 +72,6 @@ def lines_about(server: ServerProcess, video_id: str, words: str) -> list[tuple[
     return [(level, text) for level, text in found]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("video_id", WORDS)
 def test_ytdlps_words_are_in_the_log_for_who_asks_for_them_each_once_and_whole(
     server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
@@ -86,7 +85,6 @@ def test_ytdlps_words_are_in_the_log_for_who_asks_for_them_each_once_and_whole(
     assert cause in texts[-1]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("video_id", WORDS)
 def test_a_source_that_refuses_is_a_warning_in_the_log_and_one_video_is_not(
     server: ServerProcess, refused: dict[str, dict[str, Any]], video_id: str
