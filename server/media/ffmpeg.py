@@ -11,6 +11,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from signal import SIGABRT, SIGBUS, SIGKILL, SIGSEGV, SIGTERM
 
 import imageio_ffmpeg
 
@@ -27,8 +28,8 @@ _OLDEST = 7
 #: Seconds that it may take to answer at start, and later: a busy machine or a slow disk needs long to load it.
 _START_TIMEOUT, _ASK_TIMEOUT = 120.0, 20.0
 _MOST_KBPS = 320
-#: Its status when it ended early because of a signal that it heeds, such as SIGTERM.
-_SIGNALLED = 255
+#: Its status when it heeded a signal such as SIGTERM, and what a shell around it makes of one that ended it.
+_INTERRUPTED = {255, *(128 + one for one in (SIGABRT, SIGBUS, SIGKILL, SIGSEGV, SIGTERM))}
 #: Bytes of a file that are not audio, at most: its cover and its texts.
 _ROOM_FOR_TAG = 64 << 20
 #: The layouts whose channels are all mixed by name when nobody says how many there are.
@@ -270,7 +271,7 @@ class Encoder:
             raise errors.DiskFull()
         if status:
             cause = process.ChildFailed(f"ffmpeg ended with {status}", returncode=status, stderr=self._child.stderr)
-            raise (Interrupted() if status < 0 or status == _SIGNALLED else errors.EncodeFailed()) from cause
+            raise (Interrupted() if status < 0 or status in _INTERRUPTED else errors.EncodeFailed()) from cause
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import imageio_ffmpeg
 import pytest
 from support.findings import gathered, only, with_
 
+from server import errors
 from server.commands import doctor
 from server.commands.checks import PROBLEM
 from server.config import Config, ConfigError
-from server.media import ffmpeg
+from server.media import confinement, ffmpeg
 
 
 def program(folder: Path, text: str) -> Path:
@@ -77,3 +79,21 @@ async def test_none_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_a_later_look_waits_for_is_bounded(tmp_path: Path) -> None:
     with pytest.raises(ffmpeg.Slow, match="has not answered in"):
         await ffmpeg.version(str(program(tmp_path, "exec sleep 60")), timeout=0.2)
+
+
+@pytest.mark.parametrize("ending", ["kill -KILL $$", "kill -TERM $$", "sh -c 'kill -KILL $$'", "exit 255"])
+async def test_one_that_a_signal_ended_is_told_from_one_that_fails(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(ffmpeg.Interrupted):
+        await ended(tmp_path, ending)
+    with pytest.raises(errors.EncodeFailed) as failed:
+        await ended(tmp_path, "exit 183")  # invalid data
+    assert not isinstance(failed.value, ffmpeg.Interrupted)
+
+
+async def ended(folder: Path, ending: str) -> None:
+    """What a shell that ends so is taken for, in the place of an encoder."""
+    confined = confinement.of_tool("/bin/sh", file_size=0)
+    with Path(os.devnull).open("rb") as source, (folder / "target").open("wb") as target:
+        argv = ["/bin/sh", "-c", f"{ending}; exit $?"]
+        async with ffmpeg.encode(argv, confined, stdin=source.fileno(), target=target.fileno(), group=None) as encoder:
+            await encoder.finish()
