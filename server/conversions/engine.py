@@ -391,8 +391,10 @@ class Engine:
             return
         if self._jobs.get(job.recipe) is job:
             del self._jobs[job.recipe]
-        if not self.workers.give_up(job) and job.artifact:
+        if job.artifact:
             self._remove_later(job.artifact)
+        else:
+            self.workers.give_up(job)
 
     def _remove_later(self, artifact: Artifact) -> None:
         task = asyncio.create_task(self._artifacts.remove(artifact), name=f"remove {artifact.path.name}")

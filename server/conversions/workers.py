@@ -198,13 +198,11 @@ class Workers:
         turn = self._turns[job] = asyncio.get_running_loop().create_future()
         await turn
 
-    def give_up(self, job: Job) -> bool:
+    def give_up(self, job: Job) -> None:
         """Stop the work on `job`, if any. Its place is free once its children have ended."""
-        task = self._lives.pop(job, None)
-        if task:
+        if task := self._lives.pop(job, None):
             task.cancel()
             self.await_later(task)
-        return task is not None
 
     def await_later(self, task: asyncio.Task[None]) -> None:
         """Keep `task` until it ends, and log its failure."""

@@ -358,6 +358,16 @@ async def test_a_cancel_as_it_completes_leaves_no_file_and_no_half_state(api: Ap
     await eventually(lambda: not list((folder / ".staging").iterdir()))
 
 
+async def test_a_removal_in_the_very_moment_of_completion_removes_the_file(api: Api) -> None:
+    """The job has its file, and its task is about to be taken off the workers' list."""
+    conversion = await submit(api, "some-video-")
+    removals = []
+    api.engine.on_artifact = lambda _: removals.append(asyncio.create_task(api.engine.remove(conversion)))
+    await eventually(lambda: removals and removals[0].done())
+    assert conversion.status is Status.COMPLETED and conversion.removed
+    await eventually(lambda: not list(api.app[ARTIFACTS]._folder.glob("*.mp3")))
+
+
 # ---- bounds and expiry
 
 
