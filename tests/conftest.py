@@ -58,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Twice the cores: a test of a whole server waits for more than half of its time. The long ones wait even more."""
-    return (3 if config.option.markexpr == "long" else 2) * (os.cpu_count() or 1)
+    """Three times the cores: a test of a whole server waits for most of its time. The long ones wait even more."""
+    return (4 if config.option.markexpr == "long" else 3) * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -27,7 +27,7 @@ from server.offline.videos import video
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-#: Without the hour, which has a test of its own, and the odd sources, which have test_whole.py.
+#: Without the hour, which has test_an_hour.py, and the odd sources, which have test_whole.py.
 CONVERTED = [one for one in RESERVED.values() if one not in ODD_SOURCES and one.video_id != "x-one-hour-"]
 FAILURES = sorted(one.video_id for one in CONVERTED if one.outcome != "completed")
 SUCCESSES = sorted(one.video_id for one in CONVERTED if one.outcome == "completed")
@@ -287,10 +287,3 @@ def test_a_title_in_every_script_is_whole_in_the_tags(ended: dict[str, dict[str,
     assert str(ID3(io.BytesIO(server.download(done["conversion_id"])))["TIT2"]) == SCRIPTS_TITLE
     hostile = ended["x-badtitle-"]["title"]
     assert hostile.isprintable() and "CON" in hostile
-
-
-@pytest.mark.long
-def test_an_hour_of_audio(server: ServerProcess) -> None:
-    done = server.finished(server.convert("x-one-hour-", "low"), 600)
-    assert done["status"] == "completed", done["error"]
-    assert done["file_size"] == pytest.approx(3600 * 16_000, rel=0.01)
