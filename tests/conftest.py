@@ -57,9 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three times the cores: a test of a whole server waits for most of its time. The long ones wait even more."""
-    return (4 if config.option.markexpr == "long" else 3) * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three times the cores: a test of a whole server waits for most of its time."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -10,13 +10,18 @@ from typing import Any
 #: No test waits longer for anything, in seconds. What takes its time by itself names that time beside it.
 SOON = 120
 
+#: How long to pause before the next look, as a share of the time waited so far, and at most so many seconds: a look at
+#: all processes costs a busy machine more than the answer is late.
+_SHARE, _PAUSE = 0.1, 0.2
+
 
 def until(happened: Callable[[], Any], seconds: float = SOON, what: str = "") -> Any:
     """What `happened` answers once that is true; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (answer := happened()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or happened}"
-        time.sleep(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds:g} s: {what or happened}"
+        time.sleep(min(max(0.02, _SHARE * waited), _PAUSE))
     return answer
 
 

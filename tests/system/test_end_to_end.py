@@ -27,7 +27,7 @@ from server.offline.videos import video
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-#: Without the hour, which has test_an_hour.py, and the odd sources, which have test_whole.py.
+#: Without the hour, which has test_one_hour.py, and the odd sources, which have test_whole.py.
 CONVERTED = [one for one in RESERVED.values() if one not in ODD_SOURCES and one.video_id != "x-one-hour-"]
 FAILURES = sorted(one.video_id for one in CONVERTED if one.outcome != "completed")
 SUCCESSES = sorted(one.video_id for one in CONVERTED if one.outcome == "completed")
