@@ -39,9 +39,16 @@ class Encoders:
             raise
 
     def _free(self) -> None:
-        """Put an encoder back, and hand on what is free. Whoever was cancelled is passed over."""
         self.busy -= 1
-        while self._waiting and self.busy < self.count:
+        self._hand_on(self.count)
+
+    def lend(self) -> None:
+        """Let the next one that waits begin, with one encoder more than there are."""
+        self._hand_on(self.count + 1)
+
+    def _hand_on(self, count: int) -> None:
+        """Let those who wait begin while fewer than `count` are in use. Whoever was cancelled is passed over."""
+        while self._waiting and self.busy < count:
             owner = next(iter(self._waiting))
             lane = self._waiting.pop(owner)
             turn = lane.popleft()

@@ -86,6 +86,7 @@ class Engine:
         self._gate.on_change = self._gate_changed
         self.workers = Workers(
             run,
+            self.queue,
             fetchers=settings.fetchers,
             slots=slots,
             timeout=settings.timeout,
@@ -252,7 +253,7 @@ class Engine:
     async def run_forever(self) -> None:
         """Start waiting jobs whenever one more may run, and expire old ones. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.workers.run_forever(self.queue, self._live), name="dispatcher")
+            group.create_task(self.workers.run_forever(self._live), name="dispatcher")
             group.create_task(self._tidy(), name="tidy")
 
     async def _live(self, job: Job) -> None:

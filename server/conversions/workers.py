@@ -42,6 +42,7 @@ class Workers:
     def __init__(
         self,
         run: Run,
+        queue: FairQueue,
         *,
         fetchers: int,
         slots: int,
@@ -57,6 +58,7 @@ class Workers:
         self.encoders = Encoders(slots)
         self._on_free = on_free
         self._run = run
+        self._queue = queue
         self._gate = gate
         self._timeout = timeout
         self._busy: set[Job] = set()
@@ -96,21 +98,21 @@ class Workers:
         """How many jobs run by the turn of this key. A job that keys share counts for one of them."""
         return sum(one == owner for one in self._turn_of.values())
 
-    async def run_forever(self, queue: FairQueue, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
+    async def run_forever(self, live: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
         """Begin the next job whenever one more may fetch. `live(job)` is started at a job's first turn."""
         while True:
             while not self._has_place():
                 await self._freed()
-            conversion = await self._next(queue)
+            conversion = await self._next()
             job = conversion.job
-            if is_suspect(job) and self._busy and not await self._waits_until_alone(conversion, queue):
+            if is_suspect(job) and self._busy and not await self._waits_until_alone(conversion):
                 continue
             self._busy.add(job)
             self._fetching.add(job)
             self._turn_of[job] = conversion.owner
             self._gate.begin(job)
             for sharer in job.sharers:
-                queue.discard(sharer)
+                self._queue.discard(sharer)
             if turn := self._turns.pop(job, None):
                 turn.set_result(None)
                 continue
@@ -126,22 +128,22 @@ class Workers:
         self._may_fetch.clear()
         await self._may_fetch.wait()
 
-    async def _waits_until_alone(self, conversion: Conversion, queue: FairQueue) -> bool:
+    async def _waits_until_alone(self, conversion: Conversion) -> bool:
         """Wait in the queue until nothing runs; whether it has its turn then. It may be cancelled meanwhile."""
-        queue.push_first([conversion])
+        self._queue.push_first([conversion])
         while self._busy:
             await self._freed()
         await self._gate.opened()
-        still_waits = conversion in queue
-        queue.discard(conversion)
+        still_waits = conversion in self._queue
+        self._queue.discard(conversion)
         return still_waits
 
-    async def _next(self, queue: FairQueue) -> Conversion:
+    async def _next(self) -> Conversion:
         """The next conversion, once there is one and the gate is open."""
         while True:
-            await queue.filled()
+            await self._queue.filled()
             await self._gate.opened()
-            if (conversion := queue.take()) is not None:  # it may have been cancelled meanwhile
+            if (conversion := self._queue.take()) is not None:  # it may have been cancelled meanwhile
                 return conversion
 
     @contextmanager
@@ -156,14 +158,15 @@ class Workers:
     async def encoder(self, job: Job) -> AsyncIterator[None]:
         """A block that begins once there is an encoder for `job`, whose attempt runs and has something to encode.
 
-        The wait for it takes nothing of the job's time. The job that has run longest gets one at once, if need be one
-        more than there are: it is to be heard as soon as it would be alone, also if later ones were fetched first.
+        The wait for it takes nothing of the job's time. Two get one at once, if need be one more than there are. The
+        job that has run longest is to be heard as soon as it would be alone, also if later ones were fetched first. And
+        the last one that waits, if encoded after all others, would keep but one of the cores busy.
         """
         clock, timer = asyncio.get_running_loop().time, self._timers[job]
         began = clock()
         timer.reschedule(None)
         is_eldest = next(iter(self._turn_of)) is job
-        async with self.encoders.one(self._turn_of[job], at_once=is_eldest):
+        async with self.encoders.one(self._turn_of[job], at_once=is_eldest or self._may_lend()):
             self._deadlines[job] += clock() - began
             timer.reschedule(self._deadlines[job])
             self._fetched(job)
@@ -173,9 +176,16 @@ class Workers:
                 self._fetching.add(job)  # the attempt may go on through another exit; it waits for no place, so that
                 raise  # it cannot get stuck, and meanwhile nothing else begins
 
+    def _may_lend(self) -> bool:
+        """Whether one job is left that has no encoder, and there are several cores, all in use."""
+        is_one_left = self.fetching == 1 and not self._queue
+        return is_one_left and self.encoders.busy == self.encoders.count > 1
+
     def _fetched(self, job: Job) -> None:
         self._fetching.discard(job)
         self._may_fetch.set()
+        if self._may_lend():
+            self.encoders.lend()
 
     def _free(self, job: Job) -> None:
         if job in self._busy:

@@ -24,7 +24,9 @@ class Floor:
 
     def __init__(self, *, fetchers: int, slots: int, timeout: float = 60) -> None:
         self.queue = FairQueue()
-        self.workers = Workers(self._run, fetchers=fetchers, slots=slots, timeout=timeout, gate=AlwaysOpen())
+        self.workers = Workers(
+            self._run, self.queue, fetchers=fetchers, slots=slots, timeout=timeout, gate=AlwaysOpen()
+        )
         self.fetching: list[str] = []
         self.encoding: list[str] = []
         self.outcomes: dict[str, Artifact | errors.JobError] = {}
@@ -78,7 +80,7 @@ def _listed(names: list[str], name: str):  # type: ignore[no-untyped-def]
 
 @asynccontextmanager
 async def at_work(floor: Floor) -> AsyncIterator[Floor]:
-    dispatcher = asyncio.create_task(floor.workers.run_forever(floor.queue, floor.live))
+    dispatcher = asyncio.create_task(floor.workers.run_forever(floor.live))
     try:
         await floor.settled()
         yield floor
@@ -117,6 +119,56 @@ async def test_the_job_that_began_first_is_heard_at_once_though_others_were_fetc
         assert floor.encoding == ["job-0"]
         await floor.goes_on("encode", "job-0")
         assert floor.encoding == ["job-2"]
+
+
+async def test_the_last_one_is_encoded_beside_the_others_and_not_after_them() -> None:
+    floor = Floor(fetchers=4, slots=2)
+    for number in range(5):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        for number in range(5):
+            await floor.goes_on("fetch", f"job-{number}")
+        assert floor.encoding == ["job-0", "job-1"], "three wait"
+        await floor.goes_on("encode", "job-0")
+        assert floor.encoding == ["job-1", "job-2"], "two wait"
+        await floor.goes_on("encode", "job-1")
+        assert floor.encoding == ["job-2", "job-3", "job-4"]
+        floor.add("job-5")
+        await floor.settled()
+        await floor.goes_on("fetch", "job-5")
+        assert floor.encoding == ["job-2", "job-3", "job-4"], "one more is all that there is to lend"
+        await floor.goes_on("encode", "job-2")
+        assert floor.encoding == ["job-3", "job-4", "job-5"], "it is lent again"
+
+
+async def test_one_that_comes_alone_is_encoded_beside_the_others() -> None:
+    floor = Floor(fetchers=1, slots=2)
+    async with at_work(floor):
+        for number in range(3):
+            floor.add(f"job-{number}")
+            await floor.settled()
+            await floor.goes_on("fetch", f"job-{number}")
+        assert floor.encoding == ["job-0", "job-1", "job-2"]
+
+
+async def test_while_more_are_in_the_queue_nothing_is_lent() -> None:
+    floor = Floor(fetchers=1, slots=2)
+    for number in range(4):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        for number in range(3):
+            await floor.goes_on("fetch", f"job-{number}")
+        assert floor.encoding == ["job-0", "job-1"]
+
+
+async def test_one_core_has_nothing_to_gain() -> None:
+    floor = Floor(fetchers=2, slots=1)
+    for number in range(2):
+        floor.add(f"job-{number}")
+    async with at_work(floor):
+        for number in range(2):
+            await floor.goes_on("fetch", f"job-{number}")
+        assert floor.encoding == ["job-0"]
 
 
 async def test_what_fails_in_the_encoder_may_fetch_again_and_meanwhile_nothing_else_begins() -> None:
