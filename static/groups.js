@@ -10,6 +10,7 @@ export class Groups {
   #server;
   #chosen;
   #busy = false;
+  #stopped = new Set(); // cancelled here; their cards show it a moment later, and a second DELETE would remove them
 
   /**
    * `server`: `removeAll(ids, {leaving})`; `retry(ids)`, which answers the new cards; and `attempt(work)`, which runs `work` and tells
@@ -23,7 +24,7 @@ export class Groups {
     $('clear-ready').addEventListener('click', () => this.#removeMany(idsOf(this.#chosen())));
     $('clear-failed').addEventListener('click', () => this.#removeMany(this.#idsIn('failed')));
     $('clear-gone').addEventListener('click', () => this.#removeMany(this.#idsIn('gone')));
-    $('cancel-waiting').addEventListener('click', () => this.#cancel(this.#idsIn('waiting'), 'cancelled'));
+    $('cancel-waiting').addEventListener('click', () => this.#cancel(this.#idsIn('waiting').filter((id) => !this.#stopped.has(id)), 'cancelled'));
     $('retry-failed').addEventListener('click', () => this.#retry(idsOf(this.#list.conversions.filter(({ status, error }) => status === 'failed' && error?.retryable))));
   }
 
@@ -44,6 +45,7 @@ export class Groups {
     return this.#once(async () => {
       if (!ids.length) return;
       await this.#server.removeAll(ids);
+      for (const id of ids) this.#stopped.add(id);
       this.#undo.offer(`${ids.length} ${words}`, {
         undo: () => this.#retry(ids.filter((id) => this.#list.cards.get(id)?.conversion.status === 'cancelled'), { undoable: false }),
       });

@@ -59,6 +59,30 @@ def test_all_that_wait_are_cancelled_in_one_request_and_begin_again_in_another(o
     expect(page.locator(".card")).to_have_count(8)
 
 
+def test_a_click_between_the_answer_and_the_news_of_it_does_not_remove_what_was_cancelled(open_page: OpenPage) -> None:
+    page = open_page()
+    convert(page, *WAITING)
+    expect(page.locator("summary", has_text="7 waiting")).to_be_visible()
+    page.locator("summary", has_text="7 waiting").click()
+    made = changes(page)
+    page.evaluate(
+        """() => {
+            const plain = fetch;
+            const again = () => document.getElementById("cancel-waiting").click();
+            window.fetch = async (...call) => {
+                const answer = await plain(...call);
+                if (call[1]?.method === "DELETE") for (let ms = 0; ms < 200; ms += 5) setTimeout(again, ms);
+                return answer;
+            };
+        }"""
+    )
+    page.get_by_role("button", name="Cancel all that wait").click()
+    expect(with_status(page, "cancelled")).to_have_count(7)
+    page.reload()
+    expect(with_status(page, "cancelled")).to_have_count(7)
+    assert made == ["DELETE status"]
+
+
 def test_all_that_failed_is_tried_again_in_one_request_whatever_it_asked_for(open_page: OpenPage) -> None:
     page = open_page()
     convert(page, "x-unknown--", "x-private--")
