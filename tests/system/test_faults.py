@@ -50,6 +50,7 @@ class Load:
         while not gone.is_set():
             try:
                 self.one_visit()
+                gone.wait(self.random.uniform(0, 0.03))  # at full speed, all is looked into for a minute afterwards
             except BROKEN:
                 time.sleep(0.01)  # killed, or about to be
 

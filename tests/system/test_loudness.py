@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def test_measuring_is_progress_and_the_link_starts_when_it_is_done(new_server: N
     seen: list[dict[str, Any]] = []
     while not seen or seen[-1]["status"] not in ("completed", "failed"):
         seen.append(server.status(conversion))
+        time.sleep(0.05)
     assert seen[-1]["status"] == "completed"
     progress = [one["progress"] for one in seen if one["status"] == "processing"]
     assert progress == sorted(progress)
