@@ -25,6 +25,15 @@ def convert(page: Page, *video_ids: str) -> None:
     expect(page.get_by_label("Links")).to_have_value("")
 
 
+def with_seven_waiting(open_page: OpenPage) -> Page:
+    """One is being made; the others can be seen."""
+    page = open_page()
+    convert(page, *WAITING)
+    expect(page.locator("summary", has_text="7 waiting")).to_be_visible()
+    page.locator("summary", has_text="7 waiting").click()
+    return page
+
+
 def with_status(page: Page, status: str) -> Locator:
     return page.locator(f'.card[data-status="{status}"]')
 
@@ -42,10 +51,7 @@ def changes(page: Page) -> list[str]:
 
 
 def test_all_that_wait_are_cancelled_in_one_request_and_begin_again_in_another(open_page: OpenPage) -> None:
-    page = open_page()
-    convert(page, *WAITING)
-    expect(page.locator("summary", has_text="7 waiting")).to_be_visible()
-    page.locator("summary", has_text="7 waiting").click()
+    page = with_seven_waiting(open_page)
     made = changes(page)
     page.get_by_role("button", name="Cancel all that wait").dblclick()
     expect(with_status(page, "cancelled")).to_have_count(7)
@@ -60,10 +66,7 @@ def test_all_that_wait_are_cancelled_in_one_request_and_begin_again_in_another(o
 
 
 def test_a_click_between_the_answer_and_the_news_of_it_does_not_remove_what_was_cancelled(open_page: OpenPage) -> None:
-    page = open_page()
-    convert(page, *WAITING)
-    expect(page.locator("summary", has_text="7 waiting")).to_be_visible()
-    page.locator("summary", has_text="7 waiting").click()
+    page = with_seven_waiting(open_page)
     made = changes(page)
     page.evaluate(
         """() => {

@@ -22,7 +22,7 @@ from server.jobs import Artifact, Conversion, Job, Quality, Recipe, utc_now
 class Floor:
     """Jobs that fetch until `fetched` has their name, then encode until `encoded` has it."""
 
-    def __init__(self, *, fetchers: int, slots: int, timeout: float = 60) -> None:
+    def __init__(self, *, fetchers: int, slots: int, jobs: int = 0, timeout: float = 60) -> None:
         self.queue = FairQueue()
         self.workers = Workers(
             self._run, self.queue, fetchers=fetchers, slots=slots, timeout=timeout, gate=AlwaysOpen()
@@ -32,6 +32,8 @@ class Floor:
         self.outcomes: dict[str, Artifact | errors.JobError] = {}
         self.jobs: dict[str, Job] = {}
         self.ends: dict[tuple[str, str], asyncio.Future[None]] = {}
+        for number in range(jobs):
+            self.add(f"job-{number}")
 
     def add(self, name: str, owner: str = "anna", *, interrupted: int = 0) -> Conversion:
         job = self.jobs[name] = Job(Recipe(name, 320))
@@ -91,9 +93,7 @@ async def at_work(floor: Floor) -> AsyncIterator[Floor]:
 
 
 async def test_the_next_jobs_fetch_while_the_encoders_are_busy() -> None:
-    floor = Floor(fetchers=2, slots=1)
-    for number in range(6):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=2, slots=1, jobs=6)
     async with at_work(floor):
         assert floor.fetching == ["job-0", "job-1"]
         await floor.goes_on("fetch", "job-0")
@@ -107,9 +107,7 @@ async def test_the_next_jobs_fetch_while_the_encoders_are_busy() -> None:
 
 
 async def test_the_job_that_began_first_is_heard_at_once_though_others_were_fetched_sooner() -> None:
-    floor = Floor(fetchers=3, slots=1)
-    for number in range(5):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=3, slots=1, jobs=5)
     async with at_work(floor):
         await floor.goes_on("fetch", "job-1")
         await floor.goes_on("fetch", "job-0")
@@ -122,9 +120,7 @@ async def test_the_job_that_began_first_is_heard_at_once_though_others_were_fetc
 
 
 async def test_the_last_one_is_encoded_beside_the_others_and_not_after_them() -> None:
-    floor = Floor(fetchers=4, slots=2)
-    for number in range(5):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=4, slots=2, jobs=5)
     async with at_work(floor):
         for number in range(5):
             await floor.goes_on("fetch", f"job-{number}")
@@ -152,9 +148,7 @@ async def test_one_that_comes_alone_is_encoded_beside_the_others() -> None:
 
 
 async def test_while_more_are_in_the_queue_nothing_is_lent() -> None:
-    floor = Floor(fetchers=1, slots=2)
-    for number in range(4):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=1, slots=2, jobs=4)
     async with at_work(floor):
         for number in range(3):
             await floor.goes_on("fetch", f"job-{number}")
@@ -162,9 +156,7 @@ async def test_while_more_are_in_the_queue_nothing_is_lent() -> None:
 
 
 async def test_one_core_has_nothing_to_gain() -> None:
-    floor = Floor(fetchers=2, slots=1)
-    for number in range(2):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=2, slots=1, jobs=2)
     async with at_work(floor):
         for number in range(2):
             await floor.goes_on("fetch", f"job-{number}")
@@ -199,9 +191,7 @@ async def test_what_fails_in_the_encoder_may_fetch_again_and_meanwhile_nothing_e
 
 
 async def test_a_job_that_ends_while_it_waits_for_an_encoder_leaves_its_place() -> None:
-    floor = Floor(fetchers=1, slots=1)
-    for number in range(3):
-        floor.add(f"job-{number}")
+    floor = Floor(fetchers=1, slots=1, jobs=3)
     async with at_work(floor):
         await floor.goes_on("fetch", "job-0")
         await floor.goes_on("fetch", "job-1")
